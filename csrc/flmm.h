@@ -1,0 +1,177 @@
+/* flmm.h: the whole contract between the C kernels and their callers.
+ *
+ * Notation is that of Bates, Maechler, Bolker & Walker (2015), JSS 67(1):
+ * A = Z'WZ, Lambda the relative covariance factor, M = Lambda' A Lambda + I,
+ * L its Cholesky factor, RZX and RX the other blocks of the factorization.
+ *
+ * The kernels work per grouping factor.  All random-effects terms of one factor
+ * stand side by side in its nc columns, and its template Lambda_f (nc x nc) is
+ * block diagonal over those terms.  Index of a random effect: factor by factor,
+ * level by level, column fastest.
+ *
+ * Small matrices (templates, blocks) are row-major; a block of a symmetric
+ * matrix is stored in full.  No function prints, keeps globals or knows Python.
+ */
+#ifndef FLMM_H
+#define FLMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- status --------------------------------------------------------------- */
+enum {
+    FLMM_OK = 0,
+    FLMM_NO_MEMORY = -1,
+    FLMM_BAD_LEVEL = -2,             /* a level code outside 0 .. nl-1 */
+    FLMM_BAD_ARGUMENT = -3,          /* lengths or pointers that do not fit */
+    FLMM_M_NOT_POSITIVE = -4,        /* M is not numerically positive definite */
+    FLMM_X_NOT_POSITIVE = -5,        /* RX'RX is not: X is rank deficient */
+    FLMM_NO_RESIDUAL = -6,           /* pwrss <= 0: the model fits y exactly */
+    FLMM_TOO_LARGE = -7,             /* a size overflows the index type */
+    FLMM_LIBRARY_FAILED = -8         /* CHOLMOD refused for another reason */
+};
+
+/* --- BLAS and LAPACK, handed in by the caller (Fortran calling convention) -- */
+typedef struct {
+    void (*dgemm)(char *, char *, int *, int *, int *, double *, double *, int *, double *, int *,
+                  double *, double *, int *);
+    void (*dsyrk)(char *, char *, int *, int *, double *, double *, int *, double *, double *, int *);
+    void (*dtrsm)(char *, char *, char *, char *, int *, int *, double *, double *, int *, double *,
+                  int *);
+    void (*dpotrf)(char *, int *, double *, int *, int *);
+    void (*dpotri)(char *, int *, double *, int *, int *);
+} flmm_blas;
+
+/* --- the data pass (crossprod.c) ------------------------------------------ */
+
+/* One column of X or Z as it lies in the data: the value used in row j is
+ * values[j] - centre, or 1 - centre when values is NULL. */
+typedef struct {
+    const double *values;
+    double centre;
+} flmm_column;
+
+/* XyWXy += [X r]' W [X r] over n rows.
+ *
+ * x      [p]            columns of X
+ * r      [n]            response, already shifted
+ * w      [n] or NULL    prior weights; NULL means all ones
+ * XyWXy  [(p+1)*(p+1)]  in/out, symmetric, stored in full
+ *
+ * Rows are summed in chunks of a fixed size whose sums are added in order, so
+ * the rounding does not depend on how many rows there are per call beyond that.
+ * Cost: n (p+1)^2 multiply-adds.
+ */
+int flmm_crossprod_fixed(const flmm_blas *blas, int64_t n, int32_t p, const flmm_column *x,
+                         const double *r, const double *w, double *XyWXy);
+
+/* The blocks of one grouping factor:
+ *
+ *   ZtWZ[l]  += sum over rows j of level l of  w_j z_j z_j'
+ *   ZtWXy[l] += sum over rows j of level l of  w_j z_j [x_j r_j]
+ *
+ * level  [n]                level code of each row, 0 <= level[j] < nl
+ * z      [nc]               columns of the factor's terms
+ * ZtWZ   [nl * nc * nc]     in/out, blocks stored in full
+ * ZtWXy  [nl * nc * (p+1)]  in/out
+ *
+ * Returns FLMM_OK, or FLMM_BAD_LEVEL with the outputs untouched.
+ */
+int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *level,
+                          const flmm_column *z, int32_t p, const flmm_column *x, const double *r,
+                          const double *w, double *ZtWZ, double *ZtWXy);
+
+/* Counting sort of the level codes: rows of level l are
+ * order[start[l]] .. order[start[l+1]-1], in their own order.
+ *
+ * start [nl+1], order [n].  Returns FLMM_OK or FLMM_BAD_LEVEL.
+ */
+int flmm_rows_by_level(int64_t n, int32_t nl, const int32_t *level, int64_t *start, int64_t *order);
+
+/* Which levels of factor f meet which levels of factor g.
+ *
+ * start_g, order_g   rows by level of g, from flmm_rows_by_level
+ * level_f [n]        0 <= level_f[j] < nl_f
+ * marker  [nl_f]     workspace
+ * indptr  [nl_g+1]   out: indptr[j+1]-indptr[j] levels of f meet level j of g
+ */
+int flmm_pairs_count(int32_t nl_f, const int32_t *level_f, int32_t nl_g, const int64_t *start_g,
+                     const int64_t *order_g, int64_t *marker, int64_t *indptr);
+
+/* The blocks Z_f' W Z_g over the pairs counted before.
+ *
+ * indices [indptr[nl_g]]              out: levels of f, increasing within each j
+ * values  [indptr[nl_g] * nc_f*nc_g]  out: nc_f x nc_g blocks
+ */
+int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int32_t *level_f, const flmm_column *z_f,
+                    int32_t nc_g, int32_t nl_g, const flmm_column *z_g, const double *w,
+                    const int64_t *start_g, const int64_t *order_g, int64_t *marker,
+                    const int64_t *indptr, int32_t *indices, double *values);
+
+/* --- the criterion (lmm.c) ------------------------------------------------- */
+
+/* Everything the criterion knows of the data.  The arrays stay the caller's and
+ * must outlive the object made from them. */
+typedef struct {
+    int32_t nf;                      /* grouping factors */
+    int32_t p;                       /* columns of X */
+    const int32_t *nc;               /* [nf] columns */
+    const int32_t *nl;               /* [nf] levels */
+    const double *const *ZtWZ;       /* [nf] -> [nl nc nc] */
+    const double *const *ZtWXy;      /* [nf] -> [nl nc (p+1)] */
+    const double *XyWXy;             /* [(p+1)(p+1)] */
+    const int64_t *const *indptr;    /* [nf(nf-1)/2] -> pairs (f, g), f < g, at g(g-1)/2 + f */
+    const int32_t *const *indices;
+    const double *const *values;
+} flmm_crossproducts;
+
+typedef struct flmm_lmm flmm_lmm;
+
+/* What to compute beside the value; add them up. */
+enum { FLMM_VALUE = 0, FLMM_TRACE = 1, FLMM_SCORE = 2, FLMM_INFORMATION = 4 };
+
+/* What one evaluation gives.  Pointers may be NULL where `what` does not ask. */
+typedef struct {
+    double ldL2;                     /* 2 log|L| */
+    double ldRX2;                    /* 2 log|RX| */
+    double pwrss;                    /* r2, penalized weighted residual sum of squares */
+    double *trace;                   /* [sum nc^2] per factor: sum over levels of I - [C^-1]_ll */
+    double *score;                   /* [sum nc^2] per factor: sum over levels of e_l e_l' */
+    double *information;             /* [nd * nd]  q_ij = d_i' Z'PZ d_j */
+} flmm_evaluation;
+
+/* Analyse the pattern of M once.  Returns FLMM_OK and the object in *out. */
+int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, flmm_lmm **out);
+void flmm_lmm_free(flmm_lmm *m);
+
+/* Evaluate at the templates Lambda [sum nc^2].
+ *
+ * what         sum of FLMM_TRACE, FLMM_SCORE, FLMM_INFORMATION
+ * reml         C is the whole system when true, M alone when false
+ * nd           number of directions of the information matrix
+ * factor_of    [nd]  factor to which direction i belongs
+ * D            nd matrices nc x nc one after the other: dPsi/dparameter_i
+ */
+int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int32_t nd,
+                      const int32_t *factor_of, const double *D, flmm_evaluation *out);
+
+/* Solution at the last Lambda: beta [p], u [q], b [q] in the caller's order. */
+void flmm_lmm_solution(const flmm_lmm *m, double *beta, double *u, double *b);
+
+/* RX [p*p] upper triangle, row-major; RZX [q*p] in the caller's order. */
+void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX);
+
+/* Per factor and level the nc x nc diagonal blocks of M^-1, at the last Lambda.
+ * blocks [sum nl nc^2].  Runs the selected inverse. */
+int flmm_lmm_inverse_blocks(flmm_lmm *m, double *blocks);
+
+/* Size of the factor and its kind, for reports. */
+void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *supernodal);
+
+/* L as a sparse matrix (columns, sorted rows) and the ordering.
+ * First call with colptr == NULL to learn nnz; then colptr [q+1], rowind, x [nnz],
+ * perm [q] (row k of L belongs to random effect perm[k]). */
+int flmm_lmm_factor(const flmm_lmm *m, int64_t *nnz, int64_t *colptr, int64_t *rowind, double *x,
+                    int64_t *perm);
+
+#endif

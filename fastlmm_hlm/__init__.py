@@ -1,0 +1,9 @@
+"""Linear mixed models for Python: lme4's formulas, numbers and tables."""
+
+from fastlmm_hlm import datasets, errors
+from fastlmm_hlm.api import lmer, lmerControl
+from fastlmm_hlm.model.generics import *  # noqa: F403
+from fastlmm_hlm.model.generics import __all__ as _generics
+
+__version__ = "0.1.0"
+__all__ = ["datasets", "errors", "lmer", "lmerControl", *_generics]

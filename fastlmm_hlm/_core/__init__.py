@@ -1,0 +1,1 @@
+"""The compiled kernels: csrc/ behind a thin Cython layer (see csrc/flmm.h)."""

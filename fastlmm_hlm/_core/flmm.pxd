@@ -1,0 +1,75 @@
+# The contract of csrc/flmm.h, as Cython sees it.
+from libc.stdint cimport int32_t, int64_t
+
+cdef extern from "flmm.h" nogil:
+    enum:
+        FLMM_OK
+        FLMM_NO_MEMORY
+        FLMM_BAD_LEVEL
+        FLMM_BAD_ARGUMENT
+        FLMM_M_NOT_POSITIVE
+        FLMM_X_NOT_POSITIVE
+        FLMM_NO_RESIDUAL
+        FLMM_TOO_LARGE
+        FLMM_LIBRARY_FAILED
+        FLMM_VALUE
+        FLMM_TRACE
+        FLMM_SCORE
+        FLMM_INFORMATION
+
+    ctypedef struct flmm_blas:
+        void (*dgemm)(char *, char *, int *, int *, int *, double *, double *, int *, double *, int *,
+                      double *, double *, int *) noexcept nogil
+        void (*dsyrk)(char *, char *, int *, int *, double *, double *, int *, double *, double *,
+                      int *) noexcept nogil
+        void (*dtrsm)(char *, char *, char *, char *, int *, int *, double *, double *, int *, double *,
+                      int *) noexcept nogil
+        void (*dpotrf)(char *, int *, double *, int *, int *) noexcept nogil
+        void (*dpotri)(char *, int *, double *, int *, int *) noexcept nogil
+
+    ctypedef struct flmm_column:
+        const double *values
+        double centre
+
+    ctypedef struct flmm_crossproducts:
+        int32_t nf
+        int32_t p
+        const int32_t *nc
+        const int32_t *nl
+        const double **ZtWZ
+        const double **ZtWXy
+        const double *XyWXy
+        const int64_t **indptr
+        const int32_t **indices
+        const double **values
+
+    ctypedef struct flmm_lmm:
+        pass
+
+    ctypedef struct flmm_evaluation:
+        double ldL2
+        double ldRX2
+        double pwrss
+        double *trace
+        double *score
+        double *information
+
+    int flmm_crossprod_fixed(const flmm_blas *, int64_t, int32_t, const flmm_column *, const double *,
+                             const double *, double *)
+    int flmm_crossprod_factor(int64_t, int32_t, int32_t, const int32_t *, const flmm_column *, int32_t,
+                              const flmm_column *, const double *, const double *, double *, double *)
+    int flmm_rows_by_level(int64_t, int32_t, const int32_t *, int64_t *, int64_t *)
+    int flmm_pairs_count(int32_t, const int32_t *, int32_t, const int64_t *, const int64_t *, int64_t *,
+                         int64_t *)
+    int flmm_pairs_fill(int32_t, int32_t, const int32_t *, const flmm_column *, int32_t, int32_t,
+                        const flmm_column *, const double *, const int64_t *, const int64_t *, int64_t *,
+                        const int64_t *, int32_t *, double *)
+    int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, flmm_lmm **)
+    void flmm_lmm_free(flmm_lmm *)
+    int flmm_lmm_evaluate(flmm_lmm *, const double *, int, int, int32_t, const int32_t *, const double *,
+                          flmm_evaluation *)
+    void flmm_lmm_solution(const flmm_lmm *, double *, double *, double *)
+    void flmm_lmm_blocks(const flmm_lmm *, double *, double *)
+    int flmm_lmm_inverse_blocks(flmm_lmm *, double *)
+    void flmm_lmm_describe(const flmm_lmm *, int64_t *, int *)
+    int flmm_lmm_factor(const flmm_lmm *, int64_t *, int64_t *, int64_t *, double *, int64_t *)

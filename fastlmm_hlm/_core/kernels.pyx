@@ -1,0 +1,398 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Cython layer over csrc/: check the arrays once, release the GIL around one C
+call, turn its status into an exception.  No arithmetic happens here."""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
+from scipy.linalg cimport cython_blas, cython_lapack
+
+from fastlmm_hlm._core cimport flmm
+
+import numpy as np
+
+from fastlmm_hlm.errors import FactorizationError
+
+VALUE, TRACE, SCORE, INFORMATION = flmm.FLMM_VALUE, flmm.FLMM_TRACE, flmm.FLMM_SCORE, flmm.FLMM_INFORMATION
+
+cdef flmm.flmm_blas BLAS
+BLAS.dgemm = cython_blas.dgemm
+BLAS.dsyrk = cython_blas.dsyrk
+BLAS.dtrsm = cython_blas.dtrsm
+BLAS.dpotrf = cython_lapack.dpotrf
+BLAS.dpotri = cython_lapack.dpotri
+
+
+class NotPositiveDefinite(FactorizationError):
+    """Lambda'Z'WZ Lambda + I, or RX'RX, is not numerically positive definite."""
+
+
+class NoResidual(FactorizationError):
+    """The penalized residual sum of squares is zero: the model fits y exactly."""
+
+
+cdef int check(int status) except -1:
+    """The one place where a C status becomes a sentence."""
+    if status == flmm.FLMM_OK:
+        return 0
+    if status == flmm.FLMM_NO_MEMORY:
+        raise MemoryError("the model needs more memory than this machine can give; fewer levels or a smaller "
+                          "random-effects part would need less")
+    if status == flmm.FLMM_BAD_LEVEL:
+        raise ValueError("a level code lies outside 0 .. nl-1")
+    if status == flmm.FLMM_BAD_ARGUMENT:
+        raise ValueError("lengths of the arrays do not fit each other")
+    if status == flmm.FLMM_M_NOT_POSITIVE:
+        raise NotPositiveDefinite("the random-effects system is not numerically positive definite")
+    if status == flmm.FLMM_X_NOT_POSITIVE:
+        raise NotPositiveDefinite("the fixed-effects system is not numerically positive definite: the columns of "
+                                  "the model matrix are linearly dependent")
+    if status == flmm.FLMM_NO_RESIDUAL:
+        raise NoResidual("the residual sum of squares is zero: the model reproduces the response exactly")
+    if status == flmm.FLMM_TOO_LARGE:
+        raise OverflowError("the model has more random effects than the index type can count")
+    raise FactorizationError("CHOLMOD could not factorize the random-effects system")
+
+
+cdef class Columns:
+    """References to columns of X or Z: a list of (values or None, centre).
+
+    ``None`` stands for the constant 1.  Values are float64, contiguous, (n,);
+    they are referred to, not copied.
+    """
+
+    cdef flmm.flmm_column *ptr
+    cdef readonly int size
+    cdef readonly object length        # rows, or None if every column is constant
+    cdef list keep
+
+    def __cinit__(self, columns):
+        cdef const double[::1] view
+        self.size = len(columns)
+        self.length = None
+        self.keep = []
+        self.ptr = <flmm.flmm_column *>calloc(max(self.size, 1), sizeof(flmm.flmm_column))
+        if self.ptr == NULL:
+            raise MemoryError()
+        for i, (values, centre) in enumerate(columns):
+            self.ptr[i].centre = centre
+            if values is None:
+                continue
+            view = values
+            if self.length is not None and self.length != view.shape[0]:
+                raise ValueError(f"column {i} has {view.shape[0]} rows, the columns before it {self.length}")
+            self.length = view.shape[0]
+            self.keep.append(values)
+            self.ptr[i].values = &view[0] if view.shape[0] else NULL
+
+    def __dealloc__(self):
+        free(self.ptr)
+
+
+cdef check_rows(Py_ssize_t n, Columns columns, str what):
+    if columns.length is not None and columns.length != n:
+        raise ValueError(f"{what} has {columns.length} rows, expected {n}")
+
+
+cdef const double *weights_or_null(const double[::1] w, Py_ssize_t n) except? NULL:
+    if w is None:
+        return NULL
+    if w.shape[0] != n:
+        raise ValueError(f"weights have {w.shape[0]} rows, expected {n}")
+    return &w[0] if n else NULL
+
+
+def crossprod_fixed(
+    Columns x,                        # IN      p columns
+    const double[::1] r,              # IN      (n,)
+    const double[::1] w,              # IN      (n,) or None
+    double[:, ::1] XyWXy,             # IN/OUT  (p+1, p+1)
+):
+    """Add [X r]' W [X r] to XyWXy."""
+    cdef int status
+    cdef Py_ssize_t n = r.shape[0]
+    check_rows(n, x, "X")
+    if XyWXy.shape[0] != x.size + 1 or XyWXy.shape[1] != x.size + 1:
+        raise ValueError(f"XyWXy must be {x.size + 1} x {x.size + 1}")
+    cdef const double *wp = weights_or_null(w, n)
+    if n == 0:
+        return
+    with nogil:
+        status = flmm.flmm_crossprod_fixed(&BLAS, n, x.size, x.ptr, &r[0], wp, &XyWXy[0, 0])
+    check(status)
+
+
+def crossprod_factor(
+    const int32_t[::1] level,         # IN      (n,)
+    Columns z,                        # IN      nc columns
+    Columns x,                        # IN      p columns
+    const double[::1] r,              # IN      (n,)
+    const double[::1] w,              # IN      (n,) or None
+    double[:, :, ::1] ZtWZ,           # IN/OUT  (nl, nc, nc)
+    double[:, :, ::1] ZtWXy,          # IN/OUT  (nl, nc, p+1)
+):
+    """Add the blocks Z_l'WZ_l and Z_l'W[X r] of one grouping factor."""
+    cdef int status
+    cdef Py_ssize_t n = r.shape[0]
+    cdef int nl = <int>ZtWZ.shape[0]
+    check_rows(n, x, "X")
+    check_rows(n, z, "Z")
+    if level.shape[0] != n:
+        raise ValueError(f"level codes have {level.shape[0]} rows, expected {n}")
+    if (ZtWZ.shape[1] != z.size or ZtWZ.shape[2] != z.size or ZtWXy.shape[0] != nl
+            or ZtWXy.shape[1] != z.size or ZtWXy.shape[2] != x.size + 1):
+        raise ValueError("ZtWZ must be (nl, nc, nc) and ZtWXy (nl, nc, p+1)")
+    cdef const double *wp = weights_or_null(w, n)
+    if n == 0:
+        return
+    with nogil:
+        status = flmm.flmm_crossprod_factor(n, z.size, nl, &level[0], z.ptr, x.size, x.ptr, &r[0], wp,
+                                            &ZtWZ[0, 0, 0], &ZtWXy[0, 0, 0])
+    check(status)
+
+
+def crossprod_pairs(
+    const int32_t[::1] level_f,       # IN  (n,)
+    int nl_f,
+    Columns z_f,                      # IN  nc_f columns
+    const int32_t[::1] level_g,       # IN  (n,)
+    int nl_g,
+    Columns z_g,                      # IN  nc_g columns
+    const double[::1] w,              # IN  (n,) or None
+):
+    """The blocks Z_f'WZ_g over the pairs of levels that meet in some row.
+
+    Returns
+    -------
+    indptr : (nl_g + 1,) int64
+    indices : (pairs,) int32
+        Levels of f that meet each level of g, increasing.
+    values : (pairs, nc_f, nc_g) float64
+    """
+    cdef int status
+    cdef Py_ssize_t n = level_f.shape[0]
+    if level_g.shape[0] != n:
+        raise ValueError(f"level codes of the two factors have {n} and {level_g.shape[0]} rows")
+    check_rows(n, z_f, "Z of the first factor")
+    check_rows(n, z_g, "Z of the second factor")
+    cdef const double *wp = weights_or_null(w, n)
+    cdef int64_t[::1] start = np.zeros(nl_g + 1, dtype=np.int64)
+    cdef int64_t[::1] order = np.empty(max(n, 1), dtype=np.int64)
+    cdef int64_t[::1] marker = np.empty(nl_f, dtype=np.int64)
+    indptr = np.zeros(nl_g + 1, dtype=np.int64)
+    cdef int64_t[::1] indptr_view = indptr
+    cdef const int32_t *fp = &level_f[0] if n else NULL
+    cdef const int32_t *gp = &level_g[0] if n else NULL
+    with nogil:
+        status = flmm.flmm_rows_by_level(n, nl_g, gp, &start[0], &order[0])
+        if status == flmm.FLMM_OK:
+            status = flmm.flmm_pairs_count(nl_f, fp, nl_g, &start[0], &order[0], &marker[0], &indptr_view[0])
+    check(status)
+    pairs = int(indptr[nl_g])
+    indices = np.empty(max(pairs, 1), dtype=np.int32)
+    values = np.empty((max(pairs, 1), z_f.size, z_g.size))
+    cdef int32_t[::1] indices_view = indices
+    cdef double[:, :, ::1] values_view = values
+    with nogil:
+        status = flmm.flmm_pairs_fill(z_f.size, nl_f, fp, z_f.ptr, z_g.size, nl_g, z_g.ptr, wp, &start[0],
+                                      &order[0], &marker[0], &indptr_view[0], &indices_view[0],
+                                      &values_view[0, 0, 0])
+    check(status)
+    return indptr, indices[:pairs], values[:pairs]
+
+
+cdef class LmmKernel:
+    """The criterion of one model (csrc/lmm.c); refers to the arrays it is given.
+
+    Parameters
+    ----------
+    ZtWZ : list of (nl, nc, nc) float64 arrays, one per grouping factor
+    ZtWXy : list of (nl, nc, p+1) float64 arrays
+    XyWXy : (p+1, p+1) float64 array
+    pairs : dict (f, g) -> (indptr, indices, values) for f < g
+        As from `crossprod_pairs`.
+    """
+
+    cdef flmm.flmm_lmm *ptr
+    cdef readonly int p, nf
+    cdef readonly int64_t q
+    cdef readonly int64_t squares
+    cdef readonly object nc, nl
+    cdef list keep
+
+    def __cinit__(self, list ZtWZ, list ZtWXy, const double[:, ::1] XyWXy, dict pairs):
+        cdef flmm.flmm_crossproducts data
+        cdef const double[:, :, ::1] block
+        cdef const int64_t[::1] indptr
+        cdef const int32_t[::1] indices
+        cdef int status, f, g
+        cdef int nf = len(ZtWZ), p = XyWXy.shape[0] - 1
+        cdef int npairs = nf * (nf - 1) // 2
+        self.nf, self.p = nf, p
+        self.nc = np.array([G.shape[1] for G in ZtWZ], dtype=np.int32)
+        self.nl = np.array([G.shape[0] for G in ZtWZ], dtype=np.int32)
+        self.q = int((self.nc.astype(np.int64) * self.nl).sum())
+        self.squares = int((self.nc.astype(np.int64) ** 2).sum())
+        self.keep = [ZtWZ, ZtWXy, XyWXy, pairs]
+        cdef const int32_t[::1] nc_view = self.nc
+        cdef const int32_t[::1] nl_view = self.nl
+        cdef const double **tables = <const double **>calloc(2 * nf + npairs + 1, sizeof(void *))
+        cdef const int64_t **starts = <const int64_t **>calloc(npairs + 1, sizeof(void *))
+        cdef const int32_t **met = <const int32_t **>calloc(npairs + 1, sizeof(void *))
+        # the object keeps these three tables of pointers alive through `tables_owner`
+        self.keep.append(PointerTable.own(tables, starts, met))
+        for f in range(nf):
+            block = ZtWZ[f]
+            tables[f] = &block[0, 0, 0]
+            if block.shape[1] != block.shape[2]:
+                raise ValueError("ZtWZ blocks must be square")
+            block = ZtWXy[f]
+            if block.shape[0] != nl_view[f] or block.shape[1] != nc_view[f] or block.shape[2] != p + 1:
+                raise ValueError("ZtWXy must be (nl, nc, p+1)")
+            tables[nf + f] = &block[0, 0, 0]
+        for g in range(nf):
+            for f in range(g):
+                indptr, indices, block = pairs[f, g]
+                if (indptr.shape[0] != nl_view[g] + 1 or indices.shape[0] != indptr[nl_view[g]]
+                        or block.shape[0] != indices.shape[0] or indices.shape[0] == 0
+                        or block.shape[1] != nc_view[f] or block.shape[2] != nc_view[g]):
+                    raise ValueError(f"the pairs of factors {f} and {g} do not fit their factors")
+                starts[g * (g - 1) // 2 + f] = &indptr[0]
+                met[g * (g - 1) // 2 + f] = &indices[0]
+                tables[2 * nf + g * (g - 1) // 2 + f] = &block[0, 0, 0]
+        data.nf, data.p = nf, p
+        data.nc, data.nl = &nc_view[0], &nl_view[0]
+        data.ZtWZ, data.ZtWXy, data.XyWXy = tables, tables + nf, &XyWXy[0, 0]
+        data.indptr, data.indices, data.values = starts, met, tables + 2 * nf
+        with nogil:
+            status = flmm.flmm_lmm_new(&BLAS, &data, &self.ptr)
+        check(status)
+
+    def __dealloc__(self):
+        flmm.flmm_lmm_free(self.ptr)
+
+    def evaluate(self, const double[::1] Lambda, int what, bint reml, const int32_t[::1] factor_of=None,
+                 const double[::1] D=None):
+        """One evaluation.
+
+        Parameters
+        ----------
+        Lambda : (sum nc^2,) templates, row-major, one after the other
+        what : VALUE, or a sum of TRACE, SCORE, INFORMATION
+        reml : bool
+        factor_of : (nd,) int32, D : (sum over directions of nc^2,)
+            Directions dPsi/dparameter of the average information.
+
+        Returns
+        -------
+        ldL2, ldRX2, pwrss : float
+        trace, score : (sum nc^2,) arrays, or None where not asked for
+        information : (nd, nd) array, or None
+        """
+        cdef flmm.flmm_evaluation out
+        cdef int status
+        cdef int32_t nd = 0
+        cdef const int32_t *fp = NULL
+        cdef const double *dp = NULL
+        if Lambda.shape[0] != self.squares:
+            raise ValueError(f"Lambda has {Lambda.shape[0]} numbers, expected {self.squares}")
+        trace = np.empty(self.squares)
+        score = np.empty(self.squares)
+        cdef double[::1] trace_view = trace
+        cdef double[::1] score_view = score
+        out.trace, out.score = &trace_view[0], &score_view[0]
+        out.information = NULL
+        information = None
+        cdef double[:, ::1] information_view
+        if what & flmm.FLMM_INFORMATION and factor_of is not None and factor_of.shape[0]:
+            nd = <int32_t>factor_of.shape[0]
+            if min(factor_of) < 0 or max(factor_of) >= self.nf:
+                raise ValueError("a direction names a factor that does not exist")
+            if D.shape[0] != sum(int(self.nc[f]) ** 2 for f in factor_of):
+                raise ValueError("D does not hold one nc x nc matrix per direction")
+            information = np.empty((nd, nd))
+            information_view = information
+            out.information = &information_view[0, 0]
+            fp, dp = &factor_of[0], &D[0]
+        with nogil:
+            status = flmm.flmm_lmm_evaluate(self.ptr, &Lambda[0], what, reml, nd, fp, dp, &out)
+        check(status)
+        return (out.ldL2, out.ldRX2, out.pwrss, trace if what & flmm.FLMM_TRACE else None,
+                score if what & flmm.FLMM_SCORE else None, information)
+
+    def solution(self):
+        """beta (p,), u (q,), b (q,) at the last Lambda."""
+        beta, u, b = np.zeros(max(self.p, 1)), np.empty(self.q), np.empty(self.q)
+        cdef double[::1] beta_view = beta
+        cdef double[::1] u_view = u
+        cdef double[::1] b_view = b
+        with nogil:
+            flmm.flmm_lmm_solution(self.ptr, &beta_view[0], &u_view[0], &b_view[0])
+        return beta[:self.p], u, b
+
+    def blocks(self):
+        """RX (p, p) upper triangular and RZX (q, p) at the last Lambda."""
+        RX = np.zeros((max(self.p, 1), max(self.p, 1)))
+        RZX = np.zeros((self.q, max(self.p, 1)))
+        cdef double[:, ::1] RX_view = RX
+        cdef double[:, ::1] RZX_view = RZX
+        if self.p:
+            with nogil:
+                flmm.flmm_lmm_blocks(self.ptr, &RX_view[0, 0], &RZX_view[0, 0])
+        return RX[:self.p, :self.p], RZX[:, :self.p]
+
+    def inverse_blocks(self):
+        """Diagonal blocks of M^-1 at the last Lambda: list of (nl, nc, nc) arrays."""
+        cdef int status
+        flat = np.empty(int((self.nl.astype(np.int64) * self.nc.astype(np.int64) ** 2).sum()))
+        cdef double[::1] view = flat
+        with nogil:
+            status = flmm.flmm_lmm_inverse_blocks(self.ptr, &view[0])
+        check(status)
+        out, start = [], 0
+        for nl, nc in zip(self.nl.tolist(), self.nc.tolist()):
+            out.append(flat[start:start + nl * nc * nc].reshape(nl, nc, nc))
+            start += nl * nc * nc
+        return out
+
+    def describe(self):
+        """Nonzeros of L, and whether CHOLMOD took its supernodal form."""
+        cdef int64_t nnz
+        cdef int supernodal
+        flmm.flmm_lmm_describe(self.ptr, &nnz, &supernodal)
+        return int(nnz), bool(supernodal)
+
+    def factor(self):
+        """L as (indptr, indices, values) of a CSC matrix, and its ordering perm (q,)."""
+        cdef int64_t nnz
+        flmm.flmm_lmm_factor(self.ptr, &nnz, NULL, NULL, NULL, NULL)
+        indptr = np.empty(self.q + 1, dtype=np.int64)
+        indices = np.empty(nnz, dtype=np.int64)
+        values = np.empty(nnz)
+        perm = np.empty(self.q, dtype=np.int64)
+        cdef int64_t[::1] indptr_view = indptr
+        cdef int64_t[::1] indices_view = indices
+        cdef double[::1] values_view = values
+        cdef int64_t[::1] perm_view = perm
+        flmm.flmm_lmm_factor(self.ptr, &nnz, &indptr_view[0], &indices_view[0], &values_view[0], &perm_view[0])
+        return indptr, indices, values, perm
+
+
+cdef class PointerTable:
+    """Owns the tables of pointers that a kernel object refers to."""
+
+    cdef const double **tables
+    cdef const int64_t **starts
+    cdef const int32_t **met
+
+    @staticmethod
+    cdef own(const double **tables, const int64_t **starts, const int32_t **met):
+        owner = PointerTable()
+        owner.tables, owner.starts, owner.met = tables, starts, met
+        if tables == NULL or starts == NULL or met == NULL:
+            raise MemoryError()
+        return owner
+
+    def __dealloc__(self):
+        free(<void *>self.tables)
+        free(<void *>self.starts)
+        free(<void *>self.met)

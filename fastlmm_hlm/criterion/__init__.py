@@ -1,0 +1,1 @@
+"""The profiled criterion, its derivatives, and the estimates at its minimum."""

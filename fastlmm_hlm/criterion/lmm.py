@@ -1,0 +1,251 @@
+"""The profiled deviance or REML criterion of a linear mixed model.
+
+Bates et al. (2015), JSS 67(1), eqs. 34 and 41, with exact first derivatives and
+the average information of Gilmour, Thompson & Cullis (1995), Biometrics 51, as
+curvature.  The rows of the data do not appear: everything is a function of the
+cross-products.
+
+Working coordinates.  The parameters of an unstructured term are those of its
+covariance after the columns z of the term were replaced by zT with
+T = inv(chol(z'Wz / n))', so that z'Wz / n = I: the same model and likelihood, far
+better conditioned.  Other structures allow only one common scale.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastlmm_hlm._core import kernels
+from fastlmm_hlm.criterion.start import moment_start
+from fastlmm_hlm.design.covariance import lower_factor
+
+# Singular values of lambda below FLOOR / sqrt(rows per level) are raised to it where
+# traces are divided by lambda: relative error of the traces about 1e-8 either way.
+FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one point.
+
+    Attributes
+    ----------
+    par : ndarray (m,)          working parameters
+    value : float               REML criterion or deviance
+    gradient : ndarray (m,)     exact
+    hessian : ndarray (m, m)    average information plus the exact curvature of Psi
+    """
+
+    par: np.ndarray
+    value: float
+    gradient: np.ndarray | None = None
+    hessian: np.ndarray | None = None
+
+
+class LmmCriterion:
+    """The criterion as a function of the working parameters.
+
+    Parameters
+    ----------
+    products : CrossProducts
+    terms : list of RandomTerm
+    centrings : list of Centring
+        Basis in which the columns of each grouping factor were summed.
+    reml : bool
+
+    Attributes
+    ----------
+    evaluations : int
+        Calls of `value` and `evaluate` so far.
+    """
+
+    def __init__(self, products, terms, centrings, reml):
+        self.products, self.terms, self.reml = products, terms, bool(reml)
+        self.centrings = centrings
+        self.kernel = kernels.LmmKernel(products.ZtWZ, products.ZtWXy, products.XyWXy, products.pairs)
+        self.N = products.n - products.p if reml else products.n
+        self.nc = [G.shape[1] for G in products.ZtWZ]
+        self.starts = np.concatenate([[0], np.cumsum([c * c for c in self.nc])])
+        self.sizes = [term.covariance.size for term in terms]
+        self.slices = [slice(a, a + m) for a, m in zip(np.cumsum([0, *self.sizes[:-1]]), self.sizes)]
+        self.scales = [self._working_basis(term) for term in terms]
+        self.floors = [FLOOR / math.sqrt(max(products.n / products.ZtWZ[t.factor].shape[0], 1.0)) for t in terms]
+        self.evaluations = 0
+
+    @property
+    def size(self):
+        """Number of parameters."""
+        return sum(self.sizes)
+
+    def _working_basis(self, term):
+        """T of one term, (c, c): working columns = centred columns @ T."""
+        mean_square = self.products.ZtWZ[term.factor][:, term.columns, term.columns].sum(axis=0) / self.products.n
+        scale = np.sqrt(np.diagonal(mean_square))
+        scale = np.where(scale > 0, scale, 1.0)
+        if not term.covariance.may_change_basis:
+            if type(term.covariance).__name__ == "Diagonal" and not term.covariance.hom:
+                return np.diag(1.0 / scale)
+            return np.eye(len(scale)) / math.sqrt(np.mean(scale**2))
+        correlation = mean_square / np.outer(scale, scale)
+        values, vectors = np.linalg.eigh((correlation + correlation.T) / 2.0)
+        if values[0] < 1e-12 * values[-1]:          # dependent columns: scaling is all that is safe
+            return np.diag(1.0 / scale)
+        return (vectors / np.sqrt(values) @ vectors.T) / scale[:, None]
+
+    # --- coordinates ---------------------------------------------------------
+
+    def start(self):
+        """Starting point by the method of moments, from the cross-products alone."""
+        return moment_start(self.products, self.terms, self.scales)
+
+    def unit_start(self):
+        """Every working standard deviation equal to sigma."""
+        return np.concatenate([term.covariance.start() for term in self.terms])
+
+    def lower(self):
+        """Lower bounds for optimizers that want them: 0 for standard deviations."""
+        flags = np.concatenate([term.covariance.is_variance() for term in self.terms])
+        return np.where(flags, 0.0, -np.inf)
+
+    def normalize(self, par):
+        """The same model with the signs lme4 reports."""
+        return np.concatenate([t.covariance.normalize(par[s]) for t, s in zip(self.terms, self.slices)])
+
+    def templates(self, par):
+        """lme4's template of each term, lower triangular in the user's columns: list of (c, c)."""
+        return [
+            lower_factor(self._basis_of(term) @ T @ term.covariance.root(par[s]))
+            for term, s, T in zip(self.terms, self.slices, self.scales)
+        ]
+
+    def _basis_of(self, term):
+        """B with user's random effects of a term = B @ (those of its centred columns)."""
+        return self.centrings[term.factor].B[term.columns, term.columns]
+
+    def from_templates(self, templates):
+        """Working parameters of the given templates (inverse of `templates`)."""
+        out = []
+        for term, T, F in zip(self.terms, self.scales, templates):
+            out.append(term.covariance.from_root(np.linalg.solve(self._basis_of(term) @ T, F)))
+        return np.concatenate(out)
+
+    def _Lambda(self, roots):
+        """Templates per grouping factor in the centred columns, flat and row-major."""
+        return self._flat(T @ root for T, root in zip(self.scales, roots))
+
+    def _flat(self, templates):
+        blocks = [np.zeros((c, c)) for c in self.nc]
+        for term, template in zip(self.terms, templates):
+            blocks[term.factor][term.columns, term.columns] = template
+        return np.concatenate([block.ravel() for block in blocks])
+
+    def _roots(self, par):
+        return [term.covariance.root(par[s]) for term, s in zip(self.terms, self.slices)]
+
+    # --- evaluation ----------------------------------------------------------
+
+    def _criterion(self, ldL2, ldRX2, pwrss):
+        value = ldL2 + self.N * (1.0 + math.log(2.0 * math.pi * pwrss / self.N)) - self.products.sum_log_weights
+        return value + ldRX2 if self.reml else value
+
+    def value(self, par):
+        """The criterion alone."""
+        self.evaluations += 1
+        ldL2, ldRX2, pwrss, *_ = self.kernel.evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
+        return self._criterion(ldL2, ldRX2, pwrss)
+
+    def _directions(self, par):
+        """dPsi/dpar_i in working and in centred columns, with the factor of each."""
+        working, factor_of, D = [], [], []
+        for term, s, T in zip(self.terms, self.slices, self.scales):
+            for V in term.covariance.dPsi(par[s]):
+                block = np.zeros((self.nc[term.factor],) * 2)
+                block[term.columns, term.columns] = T @ V @ T.T
+                working.append(V)
+                factor_of.append(term.factor)
+                D.append(block.ravel())
+        return working, np.array(factor_of, dtype=np.int32), np.concatenate(D)
+
+    def evaluate(self, par):
+        """The criterion with its gradient and curvature.
+
+        Parameters
+        ----------
+        par : ndarray, shape (m,)
+
+        Returns
+        -------
+        Evaluation
+        """
+        self.evaluations += 1
+        roots = self._roots(par)
+        raised = [self._raise(root, floor) for root, floor in zip(roots, self.floors)]
+        on_boundary = any(is_raised for _, is_raised in raised)
+        traces_at = [root for root, _ in raised]
+        if on_boundary:
+            trace = self.kernel.evaluate(self._Lambda(traces_at), kernels.TRACE, self.reml)[3]
+        V, factor_of, D = self._directions(par)
+        what = kernels.SCORE | kernels.INFORMATION | (0 if on_boundary else kernels.TRACE)
+        ldL2, ldRX2, pwrss, own_trace, score, q = self.kernel.evaluate(
+            self._Lambda(roots), what, self.reml, factor_of, D
+        )
+        trace = trace if on_boundary else own_trace
+
+        g_Psi, Q = [], []
+        for term, T, root in zip(self.terms, self.scales, traces_at):
+            c, k = self.nc[term.factor], slice(self.starts[term.factor], self.starts[term.factor + 1])
+            S = trace[k].reshape(c, c)[term.columns, term.columns]
+            half = np.linalg.solve(root.T, S)
+            trace_PV = np.linalg.solve(root.T, half.T)
+            Q.append(T.T @ score[k].reshape(c, c)[term.columns, term.columns] @ T)
+            g_Psi.append((trace_PV + trace_PV.T) / 2.0 - self.N / pwrss * Q[-1])
+
+        q_i = np.empty(self.size)
+        gradient = np.empty(self.size)
+        curvature = np.zeros((self.size, self.size))
+        for k, (term, s) in enumerate(zip(self.terms, self.slices)):
+            for i in range(s.start, s.stop):
+                q_i[i] = (V[i] * Q[k]).sum()
+                gradient[i] = (V[i] * g_Psi[k]).sum()
+            curvature[s, s] = term.covariance.curvature(par[s], g_Psi[k])
+        hessian = self.N * (q / pwrss - np.outer(q_i, q_i) / pwrss**2) + curvature
+        return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian)
+
+    # --- at the optimum --------------------------------------------------------
+
+    def smallest_deviations(self, par):
+        """Per term, the smallest standard deviation (relative to sigma) along any direction
+        of its working columns: zero exactly for a singular covariance.  (terms,)"""
+        return np.array([np.linalg.svd(root, compute_uv=False)[-1] for root in self._roots(par)])
+
+    def onto_boundary(self, par, tolerance):
+        """par with directions whose deviation is below the tolerance set to exactly zero."""
+        out = np.array(par)
+        for term, s, root in zip(self.terms, self.slices, self._roots(par)):
+            U, d, Vt = np.linalg.svd(root)
+            if d[-1] < tolerance:
+                out[s] = term.covariance.from_root(U * np.where(d < tolerance, 0.0, d) @ Vt)
+        return out
+
+    def evaluate_templates(self, templates):
+        """Evaluate at lme4's templates (user's columns); the kernel then holds lme4's L, RZX and u.
+
+        Returns
+        -------
+        ldL2, ldRX2, pwrss, criterion : float
+        """
+        Lambda = self._flat(
+            np.linalg.solve(self._basis_of(term), template) for term, template in zip(self.terms, templates)
+        )
+        self.evaluations += 1
+        ldL2, ldRX2, pwrss, *_ = self.kernel.evaluate(Lambda, kernels.VALUE, self.reml)
+        return ldL2, ldRX2, pwrss, self._criterion(ldL2, ldRX2, pwrss)
+
+    @staticmethod
+    def _raise(root, floor):
+        """root with its singular values raised to the floor, and whether that changed it."""
+        U, s, Vt = np.linalg.svd(root)
+        if s[-1] >= floor:
+            return root, False
+        return (U * np.maximum(s, floor)) @ Vt, True

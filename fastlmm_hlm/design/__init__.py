@@ -1,0 +1,1 @@
+"""From a model frame to the cross-products that the criterion sees."""

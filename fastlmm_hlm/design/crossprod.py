@@ -1,0 +1,181 @@
+"""Cross-products of the model matrices: the only door between rows and optimizer.
+
+Sums over rows of A = [Z X r]'W[Z X r], r = y - offset - X beta0 for a fixed
+beta0 (so that y'y does not cancel against what the model explains).  Blocks of
+rows are added one after the other.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastlmm_hlm._core import kernels
+from fastlmm_hlm.design.rank import DOUBTFUL, independent_columns, squared_ratios
+
+# Rows from which beta0 is estimated; any beta0 gives the same model.
+ROWS_FOR_SHIFT = 2000
+
+
+@dataclass
+class CrossProducts:
+    """The constant symbols of Bates et al. (2015), sec. 3.4, per grouping factor.
+
+    Attributes
+    ----------
+    n : int
+        Rows added so far.
+    sum_log_weights : float
+    beta0 : ndarray, shape (p,)
+        Coefficients (of the user's columns) taken off the response beforehand.
+    ZtWZ : list of ndarray, shape (nl, nc, nc)
+    ZtWXy : list of ndarray, shape (nl, nc, p+1)
+    XyWXy : ndarray, shape (p+1, p+1)
+    pairs : dict (f, g) -> (indptr, indices, values), f < g
+        Blocks Z_f'WZ_g over the pairs of levels that meet; see `kernels.crossprod_pairs`.
+    """
+
+    n: int
+    sum_log_weights: float
+    beta0: np.ndarray
+    ZtWZ: list
+    ZtWXy: list
+    XyWXy: np.ndarray
+    pairs: dict = field(default_factory=dict)
+
+    @property
+    def p(self):
+        return len(self.XyWXy) - 1
+
+    @property
+    def q(self):
+        return sum(G.shape[0] * G.shape[1] for G in self.ZtWZ)
+
+    def add(self, other):
+        """Add the cross-products of another block of rows (same levels, same beta0)."""
+        if not np.array_equal(self.beta0, other.beta0):
+            raise ValueError("blocks of rows were shifted by different beta0")
+        self.n += other.n
+        self.sum_log_weights += other.sum_log_weights
+        self.XyWXy = self.XyWXy + other.XyWXy
+        self.ZtWZ = [a + b for a, b in zip(self.ZtWZ, other.ZtWZ)]
+        self.ZtWXy = [a + b for a, b in zip(self.ZtWXy, other.ZtWXy)]
+        for (f, g), theirs in other.pairs.items():
+            ours = self.pairs[f, g]
+            self.pairs[f, g] = _add_pairs(ours, theirs, self.ZtWZ[f].shape[0])
+
+
+def _add_pairs(ours, theirs, nl_f):
+    """Union of two tables of blocks, summed where both have the pair."""
+    keys, values = [], []
+    for indptr, indices, blocks in (ours, theirs):
+        level_g = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+        keys.append(level_g * nl_f + indices)
+        values.append(blocks)
+    union, place = np.unique(np.concatenate(keys), return_inverse=True)
+    out = np.zeros((len(union), *values[0].shape[1:]))
+    out[place[: len(keys[0])]] += values[0]
+    out[place[len(keys[0]) :]] += values[1]
+    indptr = np.searchsorted(union, np.arange(len(ours[0]), dtype=np.int64) * nl_f)
+    return indptr.astype(np.int64), (union % nl_f).astype(np.int32), out
+
+
+def choose_shift(design):
+    """A beta0 near the least-squares estimate, from a few rows spread over the data.
+
+    Zero for columns that are dependent in those rows, so that columns dropped
+    later have none.
+    """
+    n = design.n
+    rows = np.unique(np.linspace(0, n - 1, min(n, ROWS_FOR_SHIFT)).astype(np.int64))
+    X, y = design.X[rows], design.y[rows].astype(float)
+    if design.offset is not None:
+        y = y - design.offset[rows]
+    beta0 = np.zeros(X.shape[1])
+    kept = independent_columns(X)
+    if len(kept):
+        beta0[kept] = np.linalg.lstsq(X[:, kept], y, rcond=None)[0]
+    return beta0
+
+
+def shifted_response(design, beta0, rows=slice(None)):
+    """r = y - offset - X beta0, shape (n,)."""
+    r = design.y[rows] - design.X[rows] @ beta0
+    return r if design.offset is None else r - design.offset[rows]
+
+
+def cross_products(design, beta0, block_rows=None):
+    """All cross-products of a design.
+
+    Parameters
+    ----------
+    design : Design
+    beta0 : ndarray, shape (p,)
+    block_rows : int or None
+        Rows per block; None takes all rows at once.  The sums differ by rounding only.
+
+    Returns
+    -------
+    CrossProducts
+    """
+    step = design.n if block_rows is None else int(block_rows)
+    total = None
+    for first in range(0, design.n, step):
+        block = _block(design, beta0, slice(first, min(first + step, design.n)))
+        if total is None:
+            total = block
+        else:
+            total.add(block)
+    return total
+
+
+def _rows_of(column, rows):
+    return None if column is None else np.ascontiguousarray(column[rows])
+
+
+def _block(design, beta0, rows):
+    p = design.X.shape[1]
+    x = kernels.Columns(
+        [(np.ascontiguousarray(design.X[rows, j]), design.x_centring.centre[j]) for j in range(p)]
+    )
+    r = shifted_response(design, beta0, rows)
+    w = None if design.weights is None else np.ascontiguousarray(design.weights[rows])
+    XyWXy = np.zeros((p + 1, p + 1))
+    kernels.crossprod_fixed(x, r, w, XyWXy)
+    codes, columns, ZtWZ, ZtWXy = [], [], [], []
+    for factor in design.factors:
+        nl, nc = len(factor.levels), len(factor.columns)
+        z = kernels.Columns([(_rows_of(c, rows), m) for c, m in zip(factor.columns, factor.centring.centre)])
+        G, R = np.zeros((nl, nc, nc)), np.zeros((nl, nc, p + 1))
+        level = np.ascontiguousarray(factor.codes[rows], dtype=np.int32)
+        kernels.crossprod_factor(level, z, x, r, w, G, R)
+        codes.append(level)
+        columns.append(z)
+        ZtWZ.append(G)
+        ZtWXy.append(R)
+    nl = [len(factor.levels) for factor in design.factors]
+    pairs = {
+        (f, g): kernels.crossprod_pairs(codes[f], nl[f], columns[f], codes[g], nl[g], columns[g], w)
+        for g in range(len(nl))
+        for f in range(g)
+    }
+    log_w = 0.0 if w is None else float(np.log(w).sum())
+    return CrossProducts(len(r), log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
+
+
+def estimable_columns(design, products):
+    """Columns of X that lme4's rank rule keeps.
+
+    The cross-products decide unless a column comes close to being dependent;
+    then the columns themselves are asked.
+
+    Returns
+    -------
+    kept : ndarray of int
+    """
+    p = products.p
+    XtX = products.XyWXy[:p, :p]
+    total = float(design.n) if design.weights is None else float(design.weights.sum())
+    lengths2 = np.diagonal(XtX) + total * design.x_centring.centre**2
+    if (squared_ratios(XtX, lengths2) > DOUBTFUL).all():
+        return np.arange(p)
+    return independent_columns(design.X)

@@ -1,0 +1,80 @@
+"""Which columns of X can be estimated: lme4's rule.
+
+lme4 calls R's qr(X, tol = 1e-7) (LINPACK's dqrdc2): going from left to right, a
+column is dropped when what is left of it after projecting out the columns kept
+so far is shorter than 1e-7 times the column itself.
+"""
+
+import numpy as np
+
+TOLERANCE = 1e-7
+# Cross-products have half the digits of the columns: below this ratio of squared
+# lengths they cannot tell, and the columns themselves are asked.
+DOUBTFUL = 1e-10
+
+
+def squared_ratios(XtX, lengths2):
+    """Squared length of each column after projecting out the ones before it, over its own.
+
+    Parameters
+    ----------
+    XtX : ndarray, shape (p, p)
+    lengths2 : ndarray, shape (p,)
+        Squared lengths that the ratios refer to.
+
+    Returns
+    -------
+    ratios : ndarray, shape (p,)
+        Rounded below at zero; columns found dependent are skipped, as in `independent_columns`.
+    """
+    p = len(XtX)
+    S = XtX.astype(float).copy()
+    ratios = np.zeros(p)
+    for j in range(p):
+        ratios[j] = max(S[j, j], 0.0) / lengths2[j] if lengths2[j] > 0 else 0.0
+        if ratios[j] > TOLERANCE**2:
+            column = S[:, j] / S[j, j]
+            S -= np.outer(column, S[j])
+    return ratios
+
+
+def independent_columns(X):
+    """Columns kept by lme4's rule, left to right.
+
+    Householder reflections as in dqrdc2, on the columns themselves.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+
+    Returns
+    -------
+    kept : ndarray of int
+    """
+    work = np.array(X, dtype=float, order="F")
+    n, p = work.shape
+    lengths = np.sqrt((work**2).sum(axis=0))
+    kept = []
+    for j in range(p):
+        k = len(kept)
+        if k >= n or lengths[j] == 0:
+            continue
+        tail = work[k:, j]
+        length = np.linalg.norm(tail)
+        if length < TOLERANCE * lengths[j]:
+            continue
+        v = tail.copy()
+        v[0] += np.copysign(length, v[0])
+        v /= np.linalg.norm(v)
+        work[k:, j + 1 :] -= 2.0 * np.outer(v, v @ work[k:, j + 1 :])
+        kept.append(j)
+    return np.array(kept, dtype=int)
+
+
+def rank_message(dropped_names):
+    """lme4's sentence, with the names it leaves out."""
+    k = len(dropped_names)
+    return (
+        f"fixed-effect model matrix is rank deficient so dropping {k} column{'s' if k > 1 else ''} / "
+        f"coefficient{'s' if k > 1 else ''}: {', '.join(dropped_names)}"
+    )

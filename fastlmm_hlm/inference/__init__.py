@@ -1,0 +1,1 @@
+"""Everything computed from frozen estimates: labelled results, tests, intervals."""

@@ -1,0 +1,1 @@
+"""The fitted model: frozen estimates under lme4's names."""

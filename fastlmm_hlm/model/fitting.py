@@ -1,0 +1,276 @@
+"""The steps of a fit, from text and data to estimates."""
+
+import contextlib
+import logging
+import math
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
+from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
+from fastlmm_hlm.criterion.lmm import LmmCriterion
+from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
+from fastlmm_hlm.design.design import build_design
+from fastlmm_hlm.design.rank import rank_message
+from fastlmm_hlm.errors import ArgumentError, ConvergenceError, ConvergenceWarning, DataError
+from fastlmm_hlm.errors import RankDeficientWarning, SingularFitWarning
+from fastlmm_hlm.formula import build_frame
+from fastlmm_hlm.optimize.control import Control
+from fastlmm_hlm.optimize.convergence import certify
+from fastlmm_hlm.optimize.minimize import minimize
+
+log = logging.getLogger("fastlmm_hlm")
+
+SINGULAR = "boundary (singular) fit: see help('isSingular')"
+# Two values of the criterion closer than this are the same optimum.
+SAME_CRITERION = 1e-9
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of `lmer`, kept for update, refit and the printed call."""
+
+    formula: object
+    data: object = field(repr=False)
+    REML: bool = True
+    weights: object = None
+    offset: object = None
+    subset: object = None
+    contrasts: object = None
+    na_action: str = "omit"
+    start: object = None
+    control: Control = Control()
+    verbose: int = 0
+    keep_data: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the steps below produce: everything a model object holds but the frame."""
+
+    design: object
+    products: object
+    criterion: object
+    estimates: object
+    deviations: np.ndarray
+    optinfo: dict
+    messages: list
+    dropped_columns: list
+    kept_columns: np.ndarray
+
+
+def make_design(frame, control):
+    """Design and cross-products of the estimable columns.
+
+    Returns
+    -------
+    Design, CrossProducts, kept columns (ndarray of int), names of the dropped ones
+    """
+    design = build_design(frame)
+    products = cross_products(design, choose_shift(design))
+    kept = estimable_columns(design, products)
+    dropped = [name for j, name in enumerate(design.x_names) if j not in set(kept.tolist())]
+    if dropped:
+        message = rank_message(dropped)
+        if control.check_rankX == "stop.deficient":
+            p = len(design.x_names)
+            raise DataError(
+                f"the fixed-effects model matrix is column rank deficient (rank(X) = {len(kept)} < {p} = p); "
+                f"{', '.join(dropped)} depend on the columns before them. Drop them from the formula, or allow "
+                "it with lmerControl(check_rankX='message+drop.cols')."
+            )
+        if control.check_rankX != "silent.drop.cols":
+            warnings.warn(message, RankDeficientWarning, stacklevel=5)
+        design = design.with_fixed_columns(kept)
+        products = cross_products(design, choose_shift(design))
+    if products.n <= products.p:
+        raise DataError(
+            f"lmer: {products.n} rows for {products.p} fixed effects; the residual variance cannot be estimated. "
+            "Simplify the fixed part of the formula."
+        )
+    return design, products, kept, dropped
+
+
+def starting_point(criterion, start):
+    """Working parameters from the user's `start`, or the moments when it is None.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if start is None:
+        return criterion.start()
+    if isinstance(start, dict):
+        unknown = set(start) - {"theta", "par"}
+        if unknown or not start:
+            raise ArgumentError(
+                f"lmer: start has the component(s) {', '.join(map(repr, sorted(unknown))) or 'none'}; "
+                "expected 'theta' alone."
+            )
+        start = start.get("theta", start.get("par"))
+    try:
+        theta = np.asarray(start, dtype=float)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"lmer: start = {start!r}; expected numbers, or a dict with 'theta'.") from None
+    if not np.isfinite(theta).all():
+        raise ArgumentError("lmer: start has a value that is not finite.")
+    sizes = [len(term.names) for term in criterion.terms]
+    try:
+        return criterion.from_templates(templates_of(theta, sizes))
+    except ValueError as error:
+        raise ArgumentError(f"lmer: {error} (the lower triangles of the templates, as in fit.theta).") from None
+
+
+@contextlib.contextmanager
+def _progress(verbose):
+    """A function that logs the optimizer's steps, to stderr unless the logger has a handler; None when silent."""
+    if not verbose:
+        yield None
+        return
+    handler, level = logging.StreamHandler(), log.level
+    added = not log.hasHandlers()
+    if added:
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield lambda entry: log.info(
+            "evaluation %4d   criterion %.8f   predicted decrease %.2e   step %.2e", *entry
+        )
+    finally:
+        log.setLevel(level)
+        if added:
+            log.removeHandler(handler)
+
+
+def _search(criterion, start, control, verbose):
+    """Run the optimizer; returns the minimum, the optimizer's name and the final working parameters."""
+    try:
+        with _progress(verbose) as report:
+            found, name = minimize(criterion, start, control, report)
+    except NoResidual:
+        raise DataError(
+            "lmer: the model reproduces the response exactly (residual sum of squares zero), so sigma is zero "
+            "and the likelihood is unbounded. Is the response a function of the predictors?"
+        ) from None
+    except NotPositiveDefinite as error:
+        raise ConvergenceError(f"lmer: {error} at the starting values; check the scale of the columns.") from None
+    if not math.isfinite(found.value):
+        raise ConvergenceError(f"lmer: {name} found no point with a finite criterion ({found.message}).")
+    return found, name, criterion.normalize(found.par)
+
+
+def _settle(criterion, par, tolerance):
+    """Put directions that are zero for all purposes onto the boundary, if that costs nothing."""
+    edge = criterion.onto_boundary(par, tolerance)
+    if np.array_equal(edge, par):
+        return par
+    try:
+        if criterion.value(edge) <= criterion.value(par) + SAME_CRITERION:
+            return edge
+    except ArithmeticError:
+        pass
+    return par
+
+
+def solve(design, products, centrings, settings, start=None):
+    """Optimize and certify.
+
+    Returns
+    -------
+    LmmCriterion, LmmEstimates, deviations, optinfo (dict), messages (list of str)
+    """
+    began = time.perf_counter()
+    control = settings.control
+    criterion = LmmCriterion(products, design.terms, centrings, settings.REML)
+    point = starting_point(criterion, settings.start) if start is None else start
+    found, name, par = _search(criterion, point, control, settings.verbose)
+    par = _settle(criterion, par, control.singular_tolerance)
+    deviations = criterion.smallest_deviations(par)
+    boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
+    certificate = certify(criterion.evaluate(par), boundary)
+    estimates = estimates_at(criterion, par, design.x_centring)
+    messages = []
+    if certificate.status == "failed":
+        messages.append(
+            f"Model failed to converge: gradient norm {certificate.gradient_norm:.3g}, a Newton step still predicts a "
+            f"decrease of {certificate.decrement:.3g}, smallest Hessian eigenvalue {certificate.min_eigenvalue:.3g}"
+            + (f" ({found.message})" if found.message else "")
+        )
+        warnings.warn(f"lmer: {messages[-1]}. Try lmerControl(max_evaluations=...) or another optimizer.",
+                      ConvergenceWarning, stacklevel=5)
+    if boundary:
+        messages.append(SINGULAR)
+        _report_singular(control, boundary)
+    columns = ["evaluation", "criterion", "predicted_decrease", "step"]
+    optinfo = {
+        "optimizer": name,
+        "status": certificate.status,
+        "evaluations": found.evaluations,
+        "gradient_norm": certificate.gradient_norm,
+        "predicted_decrease": certificate.decrement,
+        "min_eigenvalue": certificate.min_eigenvalue,
+        "boundary": boundary,
+        "message": found.message,
+        "trace": pd.DataFrame(found.trace, columns=columns),
+        "seconds": time.perf_counter() - began,
+    }
+    return criterion, estimates, deviations, optinfo, messages
+
+
+def _report_singular(control, boundary):
+    message = f"{SINGULAR}: the estimated covariance of {', '.join(boundary)} has lost rank"
+    if control.check_conv_singular == "stop":
+        raise ConvergenceError(f"lmer: {message}. Simplify the term, or use another check_conv_singular.")
+    if control.check_conv_singular != "ignore":
+        warnings.warn(message, SingularFitWarning, stacklevel=6)
+
+
+def fit_frame(frame, settings, start=None):
+    """Fit a model frame; returns Fitted."""
+    design, products, kept, dropped = make_design(frame, settings.control)
+    centrings = [factor.centring for factor in design.factors]
+    criterion, estimates, deviations, optinfo, messages = solve(design, products, centrings, settings, start)
+    return Fitted(design, products, criterion, estimates, deviations, optinfo, messages, dropped, kept)
+
+
+def refit_response(design, y, settings, start):
+    """Fit the same design to another response, from the old optimum."""
+    design = design.with_response(y)
+    if np.ptp(design.y) == 0:
+        raise DataError(f"refit: the new response is constant ({design.y[0]}); there is nothing to fit.")
+    products = cross_products(design, choose_shift(design))
+    centrings = [factor.centring for factor in design.factors]
+    return (design, products, *solve(design, products, centrings, settings, start))
+
+
+def frame_of(settings):
+    """The model frame of the settings' formula and data."""
+    return build_frame(
+        settings.formula,
+        settings.data,
+        weights=settings.weights,
+        offset=settings.offset,
+        subset=settings.subset,
+        contrasts=settings.contrasts,
+        na_action=settings.na_action,
+    )
+
+
+def with_changes(settings, **changes):
+    """Settings with some replaced; an unknown name is an error.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    unknown = set(changes) - set(Settings.__dataclass_fields__)
+    if unknown:
+        raise ArgumentError(
+            f"update: unknown argument(s) {', '.join(sorted(unknown))}; lmer takes "
+            f"{', '.join(Settings.__dataclass_fields__)}."
+        )
+    return replace(settings, **changes)

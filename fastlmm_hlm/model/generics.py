@@ -1,0 +1,32 @@
+"""lme4's functions: fixef(fit) is fit.fixef(), and so on."""
+
+from fastlmm_hlm.errors import ArgumentError
+
+
+def _generic(name):
+    def function(fit, *args, **kwargs):
+        try:
+            method = getattr(type(fit), name)
+        except AttributeError:
+            raise ArgumentError(
+                f"{name}: expected a fitted model from lmer(), got {type(fit).__name__}."
+            ) from None
+        if isinstance(method, property):
+            value = getattr(fit, name)
+            return value(*args, **kwargs) if callable(value) else value
+        return method(fit, *args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Same as ``fit.{name}(...)``; see `LinearMixedModel.{name}`."
+    return function
+
+
+GENERICS = (
+    "AIC BIC REMLcrit VarCorr coef deviance df_residual fitted fixef formula getME isGLMM isLMM isREML isSingular "
+    "logLik model_matrix ngrps nobs ranef rePCA refit refitML residuals sigma summary update vcov weights"
+).split()
+
+for _name in GENERICS:
+    globals()[_name] = _generic(_name)
+
+__all__ = list(GENERICS)

@@ -1,0 +1,128 @@
+"""Results that have one number per row; they need the rows of the fit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from fastlmm_hlm.errors import ArgumentError
+
+RESIDUAL_TYPES = ("response", "pearson", "deviance", "working")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a fit.
+
+    Attributes
+    ----------
+    design : Design
+    index : pandas.Index
+        Labels of the rows used, length n.
+    positions : ndarray of int64 or None
+        Their places in the data that were given; None when all were used.
+    n_input : int
+    padded : ndarray of int64 or None, padded_index : pandas.Index or None
+        With na_action="exclude": positions and labels that results are padded to.
+    """
+
+    design: object
+    index: pd.Index
+    positions: np.ndarray | None
+    n_input: int
+    padded: np.ndarray | None = None
+    padded_index: pd.Index | None = None
+
+    def series(self, values, name):
+        """Series aligned with the data; NaN in the rows that na_action="exclude" keeps."""
+        if self.padded is None:
+            return pd.Series(values, index=self.index, name=name)
+        out = np.full(len(self.padded), np.nan)
+        own = np.arange(self.n_input) if self.positions is None else self.positions
+        out[np.searchsorted(self.padded, own)] = values
+        return pd.Series(out, index=self.padded_index, name=name)
+
+    def select(self, values, what):
+        """Values for the rows of the fit, from a vector for these rows or for all rows of the data.
+
+        Raises
+        ------
+        ArgumentError
+            If the length fits neither, or a value is not finite.
+        """
+        if isinstance(values, pd.DataFrame):
+            if values.shape[1] != 1:
+                raise ArgumentError(
+                    f"{what}: the data frame has {values.shape[1]} columns, expected 1; apply it column by column."
+                )
+            values = values.iloc[:, 0]
+        array = np.asarray(values, dtype=float)
+        n = len(self.index)
+        if array.ndim != 1 or len(array) not in (n, self.n_input):
+            raise ArgumentError(
+                f"{what}: got shape {array.shape}, expected ({n},), one number per row of the fit"
+                + (f", or ({self.n_input},), one per row of the data." if self.n_input != n else ".")
+            )
+        if len(array) != n:
+            array = array[self.positions]
+        if not np.isfinite(array).all():
+            where = int(np.flatnonzero(~np.isfinite(array))[0])
+            raise ArgumentError(f"{what}: the value in row {self.index[where]!r} is {array[where]}; all must be finite.")
+        return array
+
+
+def linear_predictor(design, beta, b=None):
+    """offset + X beta (+ Z b), (n,).
+
+    Parameters
+    ----------
+    design : Design
+    beta : ndarray (p,)
+    b : list of ndarray (nl, nc) or None
+        Random effects in the user's columns; None leaves them out.
+    """
+    mu = design.X @ beta
+    if design.offset is not None:
+        mu += design.offset
+    for factor, effects in zip(design.factors, b if b is not None else ()):
+        for j, column in enumerate(factor.columns):
+            part = effects[factor.codes, j]
+            mu += part if column is None else part * column
+    return mu
+
+
+def residuals(design, mu, sigma, type="response", scaled=False):
+    """Residuals y - mu; pearson and deviance ones times the root of the prior weight.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown type.
+    """
+    if type not in RESIDUAL_TYPES:
+        raise ArgumentError(f"residuals: type = {type!r} is not known; use one of {', '.join(RESIDUAL_TYPES)}.")
+    r = design.y - mu
+    if type in ("pearson", "deviance") and design.weights is not None:
+        r *= np.sqrt(design.weights)
+    return r / sigma if scaled else r
+
+
+def random_model_matrix(design):
+    """Z with one block per term in lme4's order, sparse (n, q), and the columns of each term.
+
+    Returns
+    -------
+    Z : scipy.sparse.csc_array
+    list of csc_array, one per term
+    """
+    blocks, n = [], design.n
+    for term in design.terms:
+        factor = design.factors[term.factor]
+        columns = factor.columns[term.columns]
+        c = len(columns)
+        data = np.column_stack([np.ones(n) if col is None else col for col in columns]).ravel()
+        rows = np.repeat(np.arange(n), c)
+        cols = (factor.codes.astype(np.int64)[:, None] * c + np.arange(c)).ravel()
+        blocks.append(sparse.csc_array((data, (rows, cols)), shape=(n, c * len(factor.levels))))
+    return sparse.hstack(blocks, format="csc"), blocks

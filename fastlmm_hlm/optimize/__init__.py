@@ -1,0 +1,1 @@
+"""Minimizers of a smooth criterion; they know only a callable."""

@@ -1,0 +1,80 @@
+"""Choices about the optimizer and the checks around it."""
+
+from dataclasses import dataclass
+
+from fastlmm_hlm.errors import ArgumentError
+
+OPTIMIZERS = ("newton", "bfgs", "bobyqa", "nelder_mead")
+RANK_CHECKS = ("message+drop.cols", "silent.drop.cols", "warn+drop.cols", "stop.deficient")
+SINGULAR_CHECKS = ("message", "warning", "ignore", "stop")
+
+
+@dataclass(frozen=True)
+class Control:
+    """See `lmerControl`."""
+
+    optimizer: str = "newton"
+    max_evaluations: int | None = None
+    tolerance: float | None = None
+    check_rankX: str = "message+drop.cols"
+    check_conv_singular: str = "message"
+    singular_tolerance: float = 1e-4
+
+    def __post_init__(self):
+        for name, allowed in (
+            ("optimizer", OPTIMIZERS),
+            ("check_rankX", RANK_CHECKS),
+            ("check_conv_singular", SINGULAR_CHECKS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ArgumentError(
+                    f"lmerControl: {name} = {getattr(self, name)!r} is not known; use one of "
+                    + ", ".join(repr(word) for word in allowed)
+                    + "."
+                )
+        if self.max_evaluations is not None and not int(self.max_evaluations) >= 1:
+            raise ArgumentError(f"lmerControl: max_evaluations = {self.max_evaluations!r}; it must be at least 1.")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ArgumentError(f"lmerControl: tolerance = {self.tolerance!r}; it must lie between 0 and 1.")
+
+    def __repr__(self):
+        given = [f"{k}={v!r}" for k, v in vars(self).items() if v != Control.__dataclass_fields__[k].default]
+        return f"lmerControl({', '.join(given)})"
+
+
+def lmerControl(  # noqa: N802 - lme4's name
+    optimizer="newton",
+    *,
+    max_evaluations=None,
+    tolerance=None,
+    check_rankX="message+drop.cols",
+    check_conv_singular="message",
+    singular_tolerance=1e-4,
+):
+    """Settings of the fit.
+
+    Parameters
+    ----------
+    optimizer : {"newton", "bfgs", "bobyqa", "nelder_mead"}
+        "newton" (default) uses the exact gradient and average information and
+        needs some 5 evaluations; "bobyqa" and "nelder_mead" are NLopt's
+        derivative-free methods, as in lme4.
+    max_evaluations : int, optional
+        Evaluations of the criterion after which to give up (200 for newton and
+        bfgs, 100,000 for the others).
+    tolerance : float, optional
+        Newton: predicted decrease of the criterion at which to stop (1e-11).
+        BOBYQA and Nelder-Mead: relative change of the criterion (1e-14).
+    check_rankX : {"message+drop.cols", "warn+drop.cols", "silent.drop.cols", "stop.deficient"}
+        What to do about linearly dependent columns of X.
+    check_conv_singular : {"message", "warning", "ignore", "stop"}
+        What to do about a singular fit.
+    singular_tolerance : float
+        A random-effects covariance counts as singular when a standard deviation
+        along some direction of its (standardized) columns is below this many sigma.
+
+    Returns
+    -------
+    Control
+    """
+    return Control(optimizer, max_evaluations, tolerance, check_rankX, check_conv_singular, singular_tolerance)

@@ -1,0 +1,149 @@
+"""Newton's method on a smooth criterion whose curvature is nearly known.
+
+The caller gives the value, the exact gradient and an approximate Hessian B (for a
+mixed model: average information plus exact terms).  What B lacks is learned from
+the gradients by a symmetric rank-one secant correction S, so the last steps
+converge superlinearly (structured quasi-Newton: Dennis, Gay & Welsch 1981, ACM
+TOMS 7(3); Conn, Gould & Toint 1991).
+
+Step: eigen-decompose H = B + S, take absolute eigenvalues with a relative floor,
+solve, backtrack on the value.  A stationary point with a negative eigenvalue is
+left along that eigenvector.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MAX_EVALUATIONS = 200
+# Predicted decrease at which the minimum is reached; deviance units.
+TOLERANCE = 1e-11
+# Values differ by rounding below this multiple of their size.
+ROUNDING = 4e-15
+EIGENVALUE_FLOOR = 1e-10
+LONGEST_STEP = 5.0
+
+
+@dataclass
+class Minimum:
+    """What a minimizer found.
+
+    Attributes
+    ----------
+    par : ndarray (m,)
+    value : float
+    evaluations : int
+    status : str
+        "converged", or why it stopped.
+    message : str
+    trace : list of (evaluation, value, predicted decrease, step length)
+    """
+
+    par: np.ndarray
+    value: float
+    evaluations: int
+    status: str
+    message: str
+    trace: list = field(default_factory=list)
+
+
+def _eigen_step(H, g):
+    """-|H|^-1 g, the decrease it predicts, and the eigen-decomposition of H."""
+    w, V = np.linalg.eigh(H)
+    size = max(np.abs(w).max(), 1e-300)
+    w_abs = np.maximum(np.abs(w), EIGENVALUE_FLOOR * size)
+    along = V.T @ g
+    return -V @ (along / w_abs), 0.5 * float((along**2 / w_abs).sum()), w, V
+
+
+def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERANCE, report=None):
+    """Minimize a criterion by Newton steps with learned corrections.
+
+    Parameters
+    ----------
+    evaluate : callable
+        par -> object with ``par``, ``value``, ``gradient``, ``hessian``; may raise
+        ArithmeticError where the criterion does not exist.
+    start : ndarray, shape (m,)
+    max_evaluations : int
+    tolerance : float
+        Predicted decrease of the criterion at which to stop.
+    report : callable or None
+        Called with each entry of the trace.
+
+    Returns
+    -------
+    Minimum, final evaluation
+    """
+    here = evaluate(start)
+    count, trace = 1, []
+    S = np.zeros((len(start), len(start)))
+
+    def note(decrease, length):
+        trace.append((count, here.value, decrease, length))
+        if report:
+            report(trace[-1])
+
+    note(math.nan, math.nan)
+    stalled = 0
+    while True:
+        H = here.hessian + S
+        step, predicted, w, V = _eigen_step(H, here.gradient)
+        noise = ROUNDING * max(abs(here.value), 1.0)
+        target = max(tolerance, noise)
+        if predicted <= target:
+            saddle = w[0] < -1e-7 * max(np.abs(w).max(), 1.0)
+            if not saddle:
+                return Minimum(here.par, here.value, count, "converged", "", trace), here
+            step = V[:, 0] * min(1.0, LONGEST_STEP)
+            predicted = 0.5 * abs(w[0])
+        if count >= max_evaluations:
+            return Minimum(here.par, here.value, count, "failed",
+                           f"{count} evaluations were not enough", trace), here
+        length = np.linalg.norm(step)
+        limit = LONGEST_STEP * max(1.0, np.linalg.norm(here.par))
+        if length > limit:
+            step, length = step * (limit / length), limit
+
+        fraction, slope, there = 1.0, float(step @ here.gradient), None
+        while count < max_evaluations:
+            try:
+                there = evaluate(here.par + fraction * step)
+            except ArithmeticError:
+                there = None
+            count += 1
+            if there is not None and there.value <= here.value + 1e-4 * fraction * slope + noise:
+                break
+            if there is None:
+                fraction *= 0.25
+            else:
+                rise = there.value - here.value
+                fit = -slope * fraction / (2.0 * (rise / fraction - slope)) if rise / fraction > slope else 0.5 * fraction
+                fraction = float(np.clip(fit, 0.1 * fraction, 0.5 * fraction))
+            there = None
+            if fraction * length < 1e-14 * max(1.0, np.linalg.norm(here.par)):
+                break
+        if there is None:
+            converged = predicted <= 1e3 * target
+            return Minimum(here.par, here.value, count, "converged" if converged else "failed",
+                           "" if converged else "no step along the Newton direction lowers the criterion", trace), here
+
+        s = there.par - here.par
+        y = there.gradient - here.gradient
+        S = _corrected(S, there.hessian, s, y)
+        decrease = here.value - there.value
+        stalled = stalled + 1 if abs(decrease) <= noise else 0
+        here = there
+        note(predicted, fraction * length)
+        if stalled >= 3:
+            return Minimum(here.par, here.value, count, "converged", "at the limit of rounding", trace), here
+
+
+def _corrected(S, B, s, y):
+    """Symmetric rank-one update: afterwards (B + S) s = y."""
+    residual = y - (B + S) @ s
+    scale = float(residual @ s)
+    if abs(scale) <= 1e-8 * np.linalg.norm(residual) * np.linalg.norm(s) or scale == 0.0:
+        return S
+    return S + np.outer(residual, residual) / scale
