@@ -23,6 +23,8 @@ SMALLEST, LARGEST = 0.05, 400.0
 # Above this many numbers in F only the intercept's column is projected out; with so
 # many levels the others no longer matter.
 LARGE = 2_000_000
+# A moment estimate of sigma^2 below this share of the total is mostly noise.
+UNRELIABLE = 0.01
 PAIRS_AT_A_TIME = 200_000
 
 
@@ -81,6 +83,23 @@ def _products_of_blocks(products, s, t, S, T, F_s, F_t):
     return total.reshape(shape * 2) + everywhere
 
 
+def _within_variance(products, e, r2):
+    """Residual variance after fitting every level of one factor on its own; the least over the factors.
+
+    e_l'A_l^+ e_l is what level l's own columns explain of the least-squares residuals.
+    """
+    best = r2 / (products.n - products.p)
+    for scores, G in zip(e, products.ZtWZ):
+        values, vectors = np.linalg.eigh(G)
+        along = np.einsum("lab,la->lb", vectors, scores)
+        positive = values > 1e-9 * values[:, -1:]
+        explained = (along**2 / np.where(positive, values, 1.0) * positive).sum()
+        freedom = products.n - products.p - positive.sum()
+        if freedom >= 3 and explained < r2:
+            best = min(best, (r2 - explained) / freedom)
+    return best
+
+
 def moment_start(products, terms, scales):
     """Working parameters near the optimum.
 
@@ -117,7 +136,7 @@ def moment_start(products, terms, scales):
                 for l, W in enumerate(bases[j], where[j]):
                     system[i, l] = system[l, i] = np.einsum("ac,bd,abcd->", V, W, squares)
     psi = np.linalg.lstsq(system, right, rcond=1e-12)[0]
-    sigma2 = psi[m] if psi[m] > 0.01 * r2 / N else 0.1 * r2 / N
+    sigma2 = psi[m] if psi[m] > UNRELIABLE * r2 / N else _within_variance(products, e, r2)
     out = []
     for term, V, first in zip(terms, bases, where):
         Psi = np.tensordot(psi[first : first + len(V)], V, axes=1) / sigma2
