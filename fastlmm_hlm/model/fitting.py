@@ -188,10 +188,14 @@ def solve(design, products, centrings, settings, start=None):
     criterion = LmmCriterion(products, design.terms, centrings, settings.REML)
     point = starting_point(criterion, settings.start) if start is None else start
     found, name, par = _search(criterion, point, control, settings.verbose)
-    par = _settle(criterion, par, control.singular_tolerance)
+    settled = _settle(criterion, par, control.singular_tolerance)
+    if settled is not par or found.evaluation is None:
+        par, at_optimum = settled, criterion.evaluate(settled)
+    else:
+        at_optimum = found.evaluation        # signs apart, which change neither gradient norm nor curvature
     deviations = criterion.smallest_deviations(par)
     boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
-    certificate = certify(criterion.evaluate(par), boundary)
+    certificate = certify(at_optimum, boundary)
     estimates = estimates_at(criterion, par, design.x_centring)
     messages = []
     if certificate.status == "failed":

@@ -30,13 +30,13 @@ def minimize(criterion, start, control, report=None):
     if control.optimizer in ("bobyqa", "nelder_mead"):
         return derivative_free(criterion.value, start, criterion.lower(), control.optimizer, **options), control.optimizer
     if control.optimizer == "bfgs":
-        return bfgs(criterion.evaluate, start, **options)[0], "bfgs"
-    found, _ = newton(criterion.evaluate, start, **{k: v for k, v in options.items() if v is not None})
+        return bfgs(criterion.evaluate, start, **options), "bfgs"
+    found = newton(criterion.evaluate, start, **{k: v for k, v in options.items() if v is not None})
     if found.status == "converged" or found.evaluations >= (control.max_evaluations or 200):
         return found, "newton"
     log.info("newton: %s; continuing with BFGS", found.message)
     options["tolerance"] = None
-    second, _ = bfgs(criterion.evaluate, found.par, **options)
+    second = bfgs(criterion.evaluate, found.par, **options)
     second.evaluations += found.evaluations
     second.trace[:0] = found.trace
     return second, "newton+bfgs"

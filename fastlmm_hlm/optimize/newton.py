@@ -38,6 +38,8 @@ class Minimum:
         "converged", or why it stopped.
     message : str
     trace : list of (evaluation, value, predicted decrease, step length)
+    evaluation : object or None
+        The evaluation at ``par``, where the method makes one with derivatives.
     """
 
     par: np.ndarray
@@ -46,6 +48,7 @@ class Minimum:
     status: str
     message: str
     trace: list = field(default_factory=list)
+    evaluation: object = None
 
 
 def _eigen_step(H, g):
@@ -74,7 +77,7 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
 
     Returns
     -------
-    Minimum, final evaluation
+    Minimum
     """
     here = evaluate(start)
     count, trace = 1, []
@@ -85,6 +88,9 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
         if report:
             report(trace[-1])
 
+    def found(status, message=""):
+        return Minimum(here.par, here.value, count, status, message, trace, here)
+
     note(math.nan, math.nan)
     stalled = 0
     while True:
@@ -94,13 +100,15 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
         target = max(tolerance, noise)
         if predicted <= target:
             saddle = w[0] < -1e-7 * max(np.abs(w).max(), 1.0)
+            if saddle and S.any():           # the correction may be to blame: ask the model alone
+                S = np.zeros_like(S)
+                continue
             if not saddle:
-                return Minimum(here.par, here.value, count, "converged", "", trace), here
+                return found("converged")
             step = V[:, 0] * min(1.0, LONGEST_STEP)
             predicted = 0.5 * abs(w[0])
         if count >= max_evaluations:
-            return Minimum(here.par, here.value, count, "failed",
-                           f"{count} evaluations were not enough", trace), here
+            return found("failed", f"{count} evaluations were not enough")
         length = np.linalg.norm(step)
         limit = LONGEST_STEP * max(1.0, np.linalg.norm(here.par))
         if length > limit:
@@ -108,10 +116,7 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
 
         fraction, slope, there = 1.0, float(step @ here.gradient), None
         while count < max_evaluations:
-            try:
-                there = evaluate(here.par + fraction * step)
-            except ArithmeticError:
-                there = None
+            there = _evaluation_or_none(evaluate, here.par + fraction * step)
             count += 1
             if there is not None and there.value <= here.value + 1e-4 * fraction * slope + noise:
                 break
@@ -125,9 +130,11 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
             if fraction * length < 1e-14 * max(1.0, np.linalg.norm(here.par)):
                 break
         if there is None:
-            converged = predicted <= 1e3 * target
-            return Minimum(here.par, here.value, count, "converged" if converged else "failed",
-                           "" if converged else "no step along the Newton direction lowers the criterion", trace), here
+            if predicted <= 1e3 * target:
+                return found("converged", "at the limit of rounding")
+            if count >= max_evaluations:
+                return found("failed", f"{count} evaluations were not enough")
+            return found("failed", "no step along the Newton direction lowers the criterion")
 
         s = there.par - here.par
         y = there.gradient - here.gradient
@@ -137,7 +144,17 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
         here = there
         note(predicted, fraction * length)
         if stalled >= 3:
-            return Minimum(here.par, here.value, count, "converged", "at the limit of rounding", trace), here
+            return found("converged", "at the limit of rounding")
+
+
+def _evaluation_or_none(evaluate, par):
+    """The evaluation, or None where the criterion or its derivatives do not exist."""
+    try:
+        there = evaluate(par)
+    except ArithmeticError:
+        return None
+    finite = math.isfinite(there.value) and np.isfinite(there.gradient).all() and np.isfinite(there.hessian).all()
+    return there if finite else None
 
 
 def _corrected(S, B, s, y):

@@ -18,7 +18,7 @@ def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None):
 
     Returns
     -------
-    Minimum, evaluation at it
+    Minimum
     """
     from scipy import optimize
 
@@ -49,5 +49,5 @@ def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None):
     except StopIteration:
         status, message = "failed", f"{limit} evaluations were not enough"
     if best[0] is None:
-        return Minimum(np.array(start), math.inf, len(trace), "failed", "the criterion exists nowhere", trace), None
-    return Minimum(best[0].par, best[0].value, len(trace), status, message, trace), best[0]
+        return Minimum(np.array(start), math.inf, len(trace), "failed", "the criterion exists nowhere", trace)
+    return Minimum(best[0].par, best[0].value, len(trace), status, message, trace, best[0])
