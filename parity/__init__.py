@@ -1,0 +1,1 @@
+"""Compare fastlmm_hlm with lme4 on the cases of cases.toml."""
