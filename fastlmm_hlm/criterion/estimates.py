@@ -13,7 +13,6 @@ class LmmEstimates:
 
     Attributes
     ----------
-    par : ndarray (m,)          working parameters
     templates : list of ndarray (c, c), per term
     theta : ndarray             lower triangles of the templates, column by column
     reml : bool
@@ -27,7 +26,6 @@ class LmmEstimates:
     u, b : list of ndarray (nl, nc), per grouping factor
     """
 
-    par: np.ndarray
     templates: list
     theta: np.ndarray
     reml: bool
@@ -109,7 +107,6 @@ def estimates_at(criterion, par, x_basis):
     u = [part.reshape(shape) for part, shape in zip(np.split(u, ends[:-1]), shapes)]
     b = [part.reshape(shape) @ c.B.T for part, shape, c in zip(np.split(b, ends[:-1]), shapes, criterion.centrings)]
     return LmmEstimates(
-        par=np.array(par),
         templates=templates,
         theta=theta_of(templates),
         reml=criterion.reml,

@@ -99,6 +99,26 @@ class LmmCriterion:
         """Starting point by the method of moments, from the cross-products alone."""
         return moment_start(self.products, self.terms, self.scales)
 
+    def align(self, par):
+        """Turn the working basis of unstructured terms to the principal axes of their covariance.
+
+        Afterwards lambda is diagonal with decreasing elements at this point: a
+        direction whose variance vanishes is then the last column, and no other
+        parameter loses its meaning there.
+
+        Returns
+        -------
+        par : ndarray (m,)
+            The same point in the new coordinates.
+        """
+        out = np.array(par)
+        for k, (term, s, root) in enumerate(zip(self.terms, self.slices, self._roots(par))):
+            if term.covariance.may_change_basis:
+                U, d, _ = np.linalg.svd(root)
+                self.scales[k] = self.scales[k] @ U
+                out[s] = term.covariance.from_root(np.diag(d))
+        return out
+
     def unit_start(self):
         """Every working standard deviation equal to sigma."""
         return np.concatenate([term.covariance.start() for term in self.terms])

@@ -8,21 +8,7 @@ import pandas as pd
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
 from fastlmm_hlm.report.html import varcorr_html
 from fastlmm_hlm.report.parts import VarCorrTerm
-from fastlmm_hlm.report.tables import varcorr_text
-
-
-def correlation_of(covariance):
-    """Correlation matrix; NaN where a variance is zero, 1 on the diagonal.
-
-    Parameters
-    ----------
-    covariance : ndarray, shape (c, c)
-    """
-    sd = np.sqrt(np.diagonal(covariance))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        R = covariance / np.outer(sd, sd)
-    np.fill_diagonal(R, 1.0)
-    return R
+from fastlmm_hlm.report.varcorr import correlations, varcorr_text
 
 
 class CovarianceFrame(pd.DataFrame):
@@ -40,7 +26,7 @@ class CovarianceFrame(pd.DataFrame):
     @property
     def correlation(self):
         """Correlation matrix, DataFrame (c, c)."""
-        return pd.DataFrame(correlation_of(self.to_numpy()), index=self.index, columns=self.columns)
+        return pd.DataFrame(correlations(self.to_numpy()), index=self.index, columns=self.columns)
 
 
 class VarCorr(Mapping):
@@ -120,8 +106,9 @@ class VarCorr(Mapping):
                     rows.append(variances[j])
                     rows += [covariances[i, j] for i in range(j + 1, c) if (i, j) in covariances]
         rows.append(("Residual", None, None, self.sc**2, self.sc))
-        frame = pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
-        return frame.astype({"grp": object, "var1": object, "var2": object})
+        columns = dict(zip(["grp", "var1", "var2", "vcov", "sdcor"], zip(*rows)))
+        words = {name: pd.Series(columns[name], dtype=object) for name in ("grp", "var1", "var2")}
+        return pd.DataFrame({**words, "vcov": columns["vcov"], "sdcor": columns["sdcor"]})
 
     def __str__(self):
         return varcorr_text(self.parts(), self.sc)

@@ -176,8 +176,8 @@ def _settle(criterion, par, tolerance):
     return par
 
 
-def solve(design, products, centrings, settings, start=None):
-    """Optimize and certify.
+def solve(design, products, centrings, settings, templates=None):
+    """Optimize and certify; `templates` are a starting point known from another fit.
 
     Returns
     -------
@@ -186,7 +186,8 @@ def solve(design, products, centrings, settings, start=None):
     began = time.perf_counter()
     control = settings.control
     criterion = LmmCriterion(products, design.terms, centrings, settings.REML)
-    point = starting_point(criterion, settings.start) if start is None else start
+    point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
+    point = criterion.align(point)
     found, name, par = _search(criterion, point, control, settings.verbose)
     settled = _settle(criterion, par, control.singular_tolerance)
     if settled is not par or found.evaluation is None:
@@ -233,22 +234,22 @@ def _report_singular(control, boundary):
         warnings.warn(message, SingularFitWarning, stacklevel=6)
 
 
-def fit_frame(frame, settings, start=None):
+def fit_frame(frame, settings):
     """Fit a model frame; returns Fitted."""
     design, products, kept, dropped = make_design(frame, settings.control)
     centrings = [factor.centring for factor in design.factors]
-    criterion, estimates, deviations, optinfo, messages = solve(design, products, centrings, settings, start)
+    criterion, estimates, deviations, optinfo, messages = solve(design, products, centrings, settings)
     return Fitted(design, products, criterion, estimates, deviations, optinfo, messages, dropped, kept)
 
 
-def refit_response(design, y, settings, start):
+def refit_response(design, y, settings, templates):
     """Fit the same design to another response, from the old optimum."""
     design = design.with_response(y)
     if np.ptp(design.y) == 0:
         raise DataError(f"refit: the new response is constant ({design.y[0]}); there is nothing to fit.")
     products = cross_products(design, choose_shift(design))
     centrings = [factor.centring for factor in design.factors]
-    return (design, products, *solve(design, products, centrings, settings, start))
+    return (design, products, *solve(design, products, centrings, settings, templates))
 
 
 def frame_of(settings):

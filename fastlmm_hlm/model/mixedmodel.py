@@ -45,7 +45,7 @@ class FormulaText(str):
         return str(self)
 
 
-def fit_model(settings, start=None):
+def fit_model(settings):
     """Fit the model that the settings describe.
 
     Returns
@@ -53,7 +53,7 @@ def fit_model(settings, start=None):
     LinearMixedModel
     """
     frame = frame_of(settings)
-    fitted = fit_frame(frame, settings, start)
+    fitted = fit_frame(frame, settings)
     return LinearMixedModel(settings, frame, fitted)
 
 
@@ -408,7 +408,7 @@ class LinearMixedModel:
         y = rows.design.y if newresp is None else rows.select(newresp, "refit")
         settings = with_changes(self._settings, start=None)
         design, products, criterion, estimates, deviations, optinfo, messages = refit_response(
-            rows.design, y, settings, self._estimates.par
+            rows.design, y, settings, self._estimates.templates
         )
         new = copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)

@@ -1,0 +1,227 @@
+"""Pictures of groups: data frames in, matplotlib Axes out.
+
+matplotlib is loaded when the first picture is drawn.  Nothing here calls show().
+"""
+
+import statistics
+
+import numpy as np
+import pandas as pd
+
+from fastlmm_hlm.errors import ArgumentError, FastlmmError
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, "#E69F00", "#56B4E9", "#7F7F7F")
+GREY, INK = "#8C8C8C", "#222222"
+POINTS_PER_INCH = 72.0
+# A label needs this many points of height to be read.
+SMALLEST_LABEL, LARGEST_LABEL = 6.0, 10.0
+# From this many groups on, intervals are stored as an image in PDF and SVG files.
+MANY_GROUPS = 1500
+
+
+def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=None, ylabel=None, title=None):
+    """Group averages in increasing order, with their intervals: a caterpillar plot.
+
+    Parameters
+    ----------
+    frame : DataFrame or Series, one row per group
+        Index: the groups.  The first column (or the column "average") is drawn;
+        a column "condsd" gives each interval as average +- z * condsd.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure of fitting height by default.
+    population : float, optional
+        Where to draw a vertical line for the population.
+    level : float
+        Coverage of the intervals, between 0 and 1.
+    xlabel, ylabel, title : str, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ArgumentError
+        If the frame has no rows, a value is not finite, or level is out of range.
+    FastlmmError
+        If matplotlib is not installed.
+    """
+    plt = _pyplot("plot_group_averages")
+    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
+    column = "average" if "average" in frame.columns else frame.columns[0]
+    if not len(frame):
+        raise ArgumentError("plot_group_averages: the frame has 0 rows; give one row per group.")
+    if not 0 < level < 1:
+        raise ArgumentError(f"plot_group_averages: level = {level!r}; it must lie between 0 and 1, such as 0.95.")
+    frame = frame.sort_values(column, kind="stable")
+    averages = _finite(frame, column, "plot_group_averages")
+    n = len(frame)
+    if ax is None:
+        height = min(max(1.1 + 0.21 * n, 2.6), 7.2)
+        ax = plt.subplots(figsize=(6.4, height), layout="constrained")[1]
+    row = _height_in_points(ax) / (n + 1)
+    places = np.arange(n)
+    if "condsd" in frame.columns:
+        reach = statistics.NormalDist().inv_cdf(0.5 + level / 2) * _finite(frame, "condsd", "plot_group_averages")
+        ax.hlines(places, averages - reach, averages + reach, color=BLUE, alpha=0.45 if n > 30 else 0.7,
+                  linewidth=min(max(0.35 * row, 0.3), 1.6), rasterized=n > MANY_GROUPS, zorder=2,
+                  label=f"{100 * level:g}% interval")
+    size = min(max(0.75 * row, 1.1), 5.5)
+    ax.plot(averages, places, linestyle="none", marker="o", markersize=size, markeredgewidth=0, color=INK if n > 30 else BLUE,
+            rasterized=n > MANY_GROUPS, zorder=3, label="group")
+    if population is not None:
+        ax.axvline(population, color=ORANGE, linewidth=1.4, zorder=4, label=f"population, {population:.4g}")
+    ax.set_ylim(-1, n)
+    name = frame.index.name or "group"
+    if row >= SMALLEST_LABEL:
+        ax.set_yticks(places, [str(label) for label in frame.index], fontsize=min(0.85 * row, LARGEST_LABEL))
+        ax.set_ylabel(name if ylabel is None else ylabel)
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{n:,} groups ({name}), in order" if ylabel is None else ylabel)
+    ax.set_xlabel(str(column) if xlabel is None else xlabel)
+    _finish(ax, title, legend=population is not None or "condsd" in frame.columns, left=row >= SMALLEST_LABEL)
+    ax.grid(axis="x", color="#E6E6E6", linewidth=0.6, zorder=0)
+    return ax
+
+
+def plot_group_lines(frame, population=None, *, by=None, ax=None, xlabel=None, ylabel=None, title=None):
+    """One line per group, with the population's line on top.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns: the group, x, the fitted value (in this order), several rows
+        per group; further columns are allowed.
+    population : DataFrame, optional
+        Columns: x (of the same name) and "fitted"; with `by` one line for each
+        of its values.
+    by : str, optional
+        A column of `frame` (and `population`) that is the same in all rows of a
+        group; it gives the colour.
+    ax : matplotlib Axes, optional
+    xlabel, ylabel, title : str, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ArgumentError
+        If a column is missing or a value is not finite.
+    FastlmmError
+        If matplotlib is not installed.
+    """
+    plt = _pyplot("plot_group_lines")
+    if len(frame.columns) < 3 or not len(frame):
+        raise ArgumentError(
+            f"plot_group_lines: the frame has the shape {frame.shape}; expected rows with the columns group, x, fitted."
+        )
+    group, x = frame.columns[:2]
+    fitted = "fitted" if "fitted" in frame.columns else frame.columns[2]
+    for name, table in (("frame", frame), ("population", population)):
+        missing = [c for c in (x, fitted, by) if table is not None and c is not None and c not in table.columns]
+        if missing:
+            raise ArgumentError(
+                f"plot_group_lines: {name} has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}."
+            )
+    if ax is None:
+        ax = plt.subplots(figsize=(6.4, 4.8), layout="constrained")[1]
+    codes = pd.factorize(frame[group])[0]
+    order = np.lexsort((frame[x].to_numpy(), codes))
+    xy = np.column_stack([_finite(frame, x, "plot_group_lines"), _finite(frame, fitted, "plot_group_lines")])[order]
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    n = len(starts)
+    kinds, kind_of = [None], np.zeros(n, dtype=int)
+    if by is not None:
+        kind_of, kinds = pd.factorize(frame[by].to_numpy()[order][starts], sort=True)
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(kinds))] if by is not None else [GREY]
+    _draw_lines(ax, np.split(xy, starts[1:]), [colours[k] for k in kind_of], n)
+    handles = [_entry(colour, f"{n:,} groups ({group})" if by is None else f"{kind}: {(kind_of == k).sum():,} groups")
+               for k, (kind, colour) in enumerate(zip(kinds, colours))]
+    if population is not None:
+        for k, kind in enumerate(kinds):
+            line = (population if by is None else population[population[by] == kind]).sort_values(x)
+            colour = ORANGE if by is None else colours[k]
+            ax.plot(line[x], line[fitted], color=colour, linewidth=2.6, zorder=4, path_effects=_halo())
+            handles.append(_entry(colour, "population" if by is None else f"{kind}: population", 2.6, 1.0))
+    ax.margins(x=0.01)
+    ax.set_xlabel(str(x) if xlabel is None else xlabel)
+    ax.set_ylabel(str(fitted) if ylabel is None else ylabel)
+    _finish(ax, title, legend=False)
+    ax.legend(handles=handles, frameon=False, fontsize=9, loc="best")
+    ax.grid(color="#EDEDED", linewidth=0.6, zorder=0)
+    return ax
+
+
+def line_style(n):
+    """Width and opacity of n lines over each other.
+
+    Returns
+    -------
+    linewidth, alpha : float
+    """
+    return min(max(2.2 / n**0.22, 0.35), 1.5), min(max(2.6 / n**0.40, 0.07), 0.95)
+
+
+def _draw_lines(ax, lines, colours, n):
+    from matplotlib.collections import LineCollection
+
+    width, alpha = line_style(n)
+    order = np.random.default_rng(0).permutation(n)     # no colour is always on top
+    ax.add_collection(LineCollection([lines[i] for i in order], colors=[colours[i] for i in order], linewidths=width,
+                                     alpha=alpha, rasterized=n > MANY_GROUPS, zorder=2))
+    dots = np.array([line[0] for line in lines if np.ptp(line[:, 0]) == 0]).reshape(-1, 2)
+    if len(dots):
+        ax.plot(dots[:, 0], dots[:, 1], linestyle="none", marker="o", markersize=2, markeredgewidth=0, color=GREY, zorder=2)
+    ax.autoscale_view()
+
+
+def _entry(colour, label, width=1.5, alpha=0.8):
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, linewidth=width, alpha=alpha, label=label)
+
+
+def _halo():
+    from matplotlib import patheffects
+
+    return [patheffects.Stroke(linewidth=5.0, foreground="white"), patheffects.Normal()]
+
+
+def _height_in_points(ax):
+    return ax.get_position().height * ax.figure.get_size_inches()[1] * POINTS_PER_INCH
+
+
+def _finish(ax, title, legend, left=True):
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.spines["left"].set_visible(left)
+    ax.set_axisbelow(True)
+    if title:
+        ax.set_title(title, loc="left", fontsize=11)
+    if legend:
+        ax.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _finite(frame, column, caller):
+    values = frame[column].to_numpy(dtype=float, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise ArgumentError(
+            f"{caller}: the column {column!r} is not finite in {len(bad)} row{'s' if len(bad) > 1 else ''}, first in row "
+            f"{frame.index[bad[0]]!r}; leave such rows out."
+        )
+    return values
+
+
+def _pyplot(caller):
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise FastlmmError(
+            f'{caller}: drawing needs matplotlib, which is not installed; run: pip install "fastlmm_hlm[plots]"'
+        ) from error
+    return plt
