@@ -10,6 +10,7 @@ from fastlmm_hlm.criterion.estimates import conditional_variances, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError
 from fastlmm_hlm.formula import update_formula
+from fastlmm_hlm.inference import lines
 from fastlmm_hlm.inference.labels import make_unique
 from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
@@ -166,6 +167,7 @@ class LinearMixedModel:
             raise ArgumentError(
                 f"attach_data: the data give {design.n} rows, or other levels, where the fit had {self._estimates.n}."
             )
+        self._settings = settings
         self._rows = rowwise.Rows(design, frame.index, frame.rows, frame.n_input, frame.padded, frame.padded_index)
         return self
 
@@ -393,6 +395,20 @@ class LinearMixedModel:
     def getME(self, name):  # noqa: N802
         """A piece of the fit under lme4's name ("Z", "Lambda", "theta", ...), or a dict of several."""
         return component(self, name)
+
+    # --- lines ---------------------------------------------------------------------------
+
+    def group_lines(self, x, **how):
+        """Fitted line of every group over x, DataFrame; see `fastlmm_hlm.inference.lines.group_lines`."""
+        return lines.group_lines(self, x, **how)
+
+    def population_line(self, x, **how):
+        """Fixed-effects line over x, DataFrame; see `fastlmm_hlm.inference.lines.population_line`."""
+        return lines.population_line(self, x, **how)
+
+    def group_slopes(self, x, **how):
+        """Intercept and slope of every group, DataFrame; see `fastlmm_hlm.inference.lines.group_slopes`."""
+        return lines.group_slopes(self, x, **how)
 
     # --- fitting again ------------------------------------------------------------------
 

@@ -56,24 +56,27 @@ def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=N
         raise ArgumentError(f"plot_group_averages: level = {level!r}; it must lie between 0 and 1, such as 0.95.")
     frame = frame.sort_values(column, kind="stable")
     averages = _finite(frame, column, "plot_group_averages")
-    n = len(frame)
+    n, name = len(frame), frame.index.name or "group"
     if ax is None:
         height = min(max(1.1 + 0.21 * n, 2.6), 7.2)
         ax = plt.subplots(figsize=(6.4, height), layout="constrained")[1]
     row = _height_in_points(ax) / (n + 1)
     places = np.arange(n)
+    handles = []
     if "condsd" in frame.columns:
         reach = statistics.NormalDist().inv_cdf(0.5 + level / 2) * _finite(frame, "condsd", "plot_group_averages")
-        ax.hlines(places, averages - reach, averages + reach, color=BLUE, alpha=0.45 if n > 30 else 0.7,
-                  linewidth=min(max(0.35 * row, 0.3), 1.6), rasterized=n > MANY_GROUPS, zorder=2,
-                  label=f"{100 * level:g}% interval")
-    size = min(max(0.75 * row, 1.1), 5.5)
-    ax.plot(averages, places, linestyle="none", marker="o", markersize=size, markeredgewidth=0, color=INK if n > 30 else BLUE,
-            rasterized=n > MANY_GROUPS, zorder=3, label="group")
+        width = min(max(0.35 * row, 0.3), 1.6)
+        ax.hlines(places, averages - reach, averages + reach, color=BLUE, linewidth=width, zorder=2,
+                  alpha=min(0.7, 0.5 * row / width), rasterized=n > MANY_GROUPS)
+        handles.append(_entry(BLUE, f"{100 * level:g}% interval", 1.4, 0.6))
+    size, colour = min(max(0.75 * row, 1.1), 5.5), INK if n > 30 else BLUE
+    ax.plot(averages, places, linestyle="none", marker="o", markersize=size, markeredgewidth=0, color=colour,
+            rasterized=n > MANY_GROUPS, zorder=4)
+    handles.insert(0, _entry(colour, str(name), marker=True))
     if population is not None:
-        ax.axvline(population, color=ORANGE, linewidth=1.4, zorder=4, label=f"population, {population:.4g}")
+        ax.axvline(population, color=ORANGE, linewidth=1.4, zorder=3)
+        handles.append(_entry(ORANGE, f"population, {population:.4g}"))
     ax.set_ylim(-1, n)
-    name = frame.index.name or "group"
     if row >= SMALLEST_LABEL:
         ax.set_yticks(places, [str(label) for label in frame.index], fontsize=min(0.85 * row, LARGEST_LABEL))
         ax.set_ylabel(name if ylabel is None else ylabel)
@@ -81,8 +84,8 @@ def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=N
         ax.set_yticks([])
         ax.set_ylabel(f"{n:,} groups ({name}), in order" if ylabel is None else ylabel)
     ax.set_xlabel(str(column) if xlabel is None else xlabel)
-    _finish(ax, title, legend=population is not None or "condsd" in frame.columns, left=row >= SMALLEST_LABEL)
-    ax.grid(axis="x", color="#E6E6E6", linewidth=0.6, zorder=0)
+    _finish(ax, title, handles if len(handles) > 1 else [], grid="x")
+    ax.spines["left"].set_visible(row >= SMALLEST_LABEL)
     return ax
 
 
@@ -139,20 +142,18 @@ def plot_group_lines(frame, population=None, *, by=None, ax=None, xlabel=None, y
         kind_of, kinds = pd.factorize(frame[by].to_numpy()[order][starts], sort=True)
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(kinds))] if by is not None else [GREY]
     _draw_lines(ax, np.split(xy, starts[1:]), [colours[k] for k in kind_of], n)
-    handles = [_entry(colour, f"{n:,} groups ({group})" if by is None else f"{kind}: {(kind_of == k).sum():,} groups")
-               for k, (kind, colour) in enumerate(zip(kinds, colours))]
+    counts = [f"{n:,} groups ({group})"] if by is None else [f"{k}: {(kind_of == i).sum():,} groups" for i, k in enumerate(kinds)]
+    handles = [_entry(colour, label, 1.0, 0.7) for colour, label in zip(colours, counts, strict=True)]
     if population is not None:
         for k, kind in enumerate(kinds):
             line = (population if by is None else population[population[by] == kind]).sort_values(x)
             colour = ORANGE if by is None else colours[k]
             ax.plot(line[x], line[fitted], color=colour, linewidth=2.6, zorder=4, path_effects=_halo())
-            handles.append(_entry(colour, "population" if by is None else f"{kind}: population", 2.6, 1.0))
+            handles.append(_entry(colour, "population" if by is None else f"{kind}: population", 2.6))
     ax.margins(x=0.01)
     ax.set_xlabel(str(x) if xlabel is None else xlabel)
     ax.set_ylabel(str(fitted) if ylabel is None else ylabel)
-    _finish(ax, title, legend=False)
-    ax.legend(handles=handles, frameon=False, fontsize=9, loc="best")
-    ax.grid(color="#EDEDED", linewidth=0.6, zorder=0)
+    _finish(ax, title, handles)
     return ax
 
 
@@ -163,7 +164,7 @@ def line_style(n):
     -------
     linewidth, alpha : float
     """
-    return min(max(2.2 / n**0.22, 0.35), 1.5), min(max(2.6 / n**0.40, 0.07), 0.95)
+    return min(max(2.2 / n**0.22, 0.35), 1.5), min(max(11.0 / n**0.69, 0.015), 0.95)
 
 
 def _draw_lines(ax, lines, colours, n):
@@ -179,10 +180,12 @@ def _draw_lines(ax, lines, colours, n):
     ax.autoscale_view()
 
 
-def _entry(colour, label, width=1.5, alpha=0.8):
+def _entry(colour, label, width=1.5, alpha=1.0, marker=False):
+    """One entry of a legend: a line, or a dot."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, linewidth=width, alpha=alpha, label=label)
+    look = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markeredgewidth": 0} if marker else {"linewidth": width}
+    return Line2D([], [], color=colour, alpha=alpha, label=label, **look)
 
 
 def _halo():
@@ -195,15 +198,19 @@ def _height_in_points(ax):
     return ax.get_position().height * ax.figure.get_size_inches()[1] * POINTS_PER_INCH
 
 
-def _finish(ax, title, legend, left=True):
+def _finish(ax, title, handles, grid="both"):
+    """Spines, grid, and above the picture its title and legend."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    ax.spines["left"].set_visible(left)
     ax.set_axisbelow(True)
+    ax.grid(axis=grid, color="#E9E9E9", linewidth=0.6)
+    columns = 2 if len(handles) == 4 else 3
+    if handles:
+        ax.legend(handles=handles, frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns,
+                  borderaxespad=0.2, borderpad=0.1, handlelength=1.5, columnspacing=1.4)
     if title:
-        ax.set_title(title, loc="left", fontsize=11)
-    if legend:
-        ax.legend(frameon=False, fontsize=9, loc="best")
+        rows = -(-len(handles) // columns)
+        ax.set_title(title, loc="left", fontsize=11, pad=6 + 15 * rows)
 
 
 def _finite(frame, column, caller):

@@ -1,0 +1,97 @@
+"""The README's Python examples run, and print what the README shows."""
+
+import importlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import fastlmm_hlm
+from fastlmm_hlm.model.mixedmodel import LinearMixedModel
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = """
+import json, sys, matplotlib
+matplotlib.use("Agg")
+space = {}
+for source in json.load(sys.stdin):
+    exec(compile(source, "README.md", "exec"), space)
+    print("\\f", end="")
+"""
+
+
+def examples(text):
+    """(source, expected output or None) of every python block, the output being a text block right after it."""
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    following = [*blocks[1:], ("", "")]
+    return [(source, output if kind == "text" else None)
+            for (language, source), (kind, output) in zip(blocks, following) if language == "python"]
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """What each example prints, all run one after the other in one process."""
+    sources = json.dumps([source for source, _ in examples(README)])
+    run = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], input=sources, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.split("\f")[:-1]
+
+
+def test_the_examples_are_found():
+    assert len(examples(README)) >= 5
+    assert examples("```python\na\n```\n\n```text\nb\n```\n```python\nc\n```\n") == [("a\n", "b\n"), ("c\n", None)]
+
+
+@pytest.mark.parametrize("number", range(len(examples(README))))
+def test_an_example_prints_what_the_readme_shows(number, outputs):
+    expected = examples(README)[number][1] or ""
+    assert outputs[number].rstrip() == expected.rstrip()
+
+
+def test_the_block_from_r_differs_from_ours_only_where_the_text_says():
+    ours = next(output for _, output in examples(README) if output and output.startswith("Linear mixed model"))
+    theirs = re.search(r"^```r\n.*?^> summary\(fit\)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL).group(1)
+    theirs = [line for line in theirs.splitlines() if line != "   Data: sleepstudy"]
+    different = [(a, b) for a, b in zip(ours.splitlines(), theirs, strict=True) if a != b]
+    assert different == [(" Subject  (Intercept) 612.09   24.740       ", " Subject  (Intercept) 612.10   24.741       ")]
+
+
+def test_the_commands_come_first_and_exist():
+    first = re.findall(r"^    make (\w+)", README, flags=re.MULTILINE)[:2]
+    assert first == ["demo", "test"]
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert set(re.findall(r"`make ([\w-]+)`", README)) | set(first) <= set(targets)
+
+
+def test_links_of_the_documents_lead_somewhere():
+    for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/for_lme4_users.md"):
+        path = ROOT / name
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+def calls_for_python(text):
+    """First words of the Python calls in the tables for lme4 users."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) >= 2 and "---" not in cells[0] and cells[0] not in ("R", "Python"):
+            for code in re.findall(r"`([^`]+)`", cells[1]):
+                yield from re.findall(r"^([A-Za-z_][\w.]*)\(", code)
+
+
+def test_functions_in_the_table_for_lme4_users_exist():
+    table = (ROOT / "docs" / "for_lme4_users.md").read_text(encoding="utf-8").split("## From Python to R")[0].split("## Formulas")
+    table = table[0] + table[1][table[1].index("## Results"):]
+    names = set(calls_for_python(table))
+    assert len(names) > 25
+    for name in names - {"print", "pickle.dump", "offset"}:
+        module, _, function = name.rpartition(".")
+        if module.startswith("fit"):
+            assert callable(getattr(LinearMixedModel, function)), name
+        else:
+            owner = fastlmm_hlm if module in ("", "datasets") else importlib.import_module(module)
+            assert hasattr(getattr(owner, module) if module == "datasets" else owner, function), name
