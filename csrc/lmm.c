@@ -324,6 +324,9 @@ static int factorize(flmm_lmm *m, flmm_evaluation *out)
         return status;
     }
     out->ldL2 = flmm_chol_logdet(m->chol);
+    if (!isfinite(out->ldL2)) {
+        return FLMM_M_NOT_POSITIVE;
+    }
     for (int32_t f = 0; f < m->data.nf; f++) {
         apply_Lambda_t(m, width, f, m->data.ZtWXy[f], m->U);
     }

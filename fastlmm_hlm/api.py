@@ -1,5 +1,7 @@
 """lmer(): the door through which users come in."""
 
+import numpy as np
+
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.model.fitting import Settings
 from fastlmm_hlm.model.mixedmodel import fit_model
@@ -79,7 +81,7 @@ def lmer(
         control = Control()
     elif not isinstance(control, Control):
         raise ArgumentError(f"lmer: control = {control!r}; make it with lmerControl(...).")
-    if not isinstance(REML, (bool, int)) or REML not in (0, 1):
+    if not isinstance(REML, (bool, np.bool_, int)) or REML not in (0, 1):
         raise ArgumentError(f"lmer: REML = {REML!r}; expected True or False.")
     return fit_model(
         Settings(formula, data, bool(REML), weights, offset, subset, contrasts, na_action, start, control, verbose,

@@ -5,6 +5,9 @@ class a Python user would catch.  A message says who complains, what was found,
 what was expected and what to do, in the user's own names and numbers.
 """
 
+import sys
+import warnings
+
 
 class FastlmmError(Exception):
     """Base class of every error this package raises on purpose."""
@@ -70,3 +73,18 @@ class DroppedRowsWarning(FastlmmWarning):
 
 class FewLevelsWarning(FastlmmWarning):
     """A grouping factor has very few levels."""
+
+
+def warn_user(message, category):
+    """Give a warning that points to the first line outside this package.
+
+    Parameters
+    ----------
+    message : str
+    category : type
+        One of the warnings above.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fastlmm_hlm":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

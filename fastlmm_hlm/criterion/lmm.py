@@ -19,6 +19,7 @@ import numpy as np
 from fastlmm_hlm._core import kernels
 from fastlmm_hlm.criterion.start import moment_start
 from fastlmm_hlm.design.covariance import lower_factor
+from fastlmm_hlm.errors import FactorizationError
 
 # Singular values of lambda below FLOOR / sqrt(rows per level) are raised to it where
 # traces are divided by lambda: relative error of the traces about 1e-8 either way.
@@ -199,6 +200,8 @@ class LmmCriterion:
         Evaluation
         """
         self.evaluations += 1
+        if not np.isfinite(par).all():
+            raise FactorizationError("the criterion was asked for at parameters that are not finite")
         roots = self._roots(par)
         raised = [self._raise(root, floor) for root, floor in zip(roots, self.floors)]
         on_boundary = any(is_raised for _, is_raised in raised)

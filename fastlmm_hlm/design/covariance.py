@@ -10,6 +10,9 @@ import numpy as np
 
 from fastlmm_hlm.errors import FormulaError
 
+# Below about this many sigma a separate standard deviation goes with the square of its parameter.
+SOFT = 0.1
+
 
 def lower_indices(nc):
     """Rows and columns of a lower triangle read column by column, lme4's order of theta."""
@@ -124,8 +127,11 @@ class Diagonal:
 class _Correlated:
     """Standard deviations times a correlation matrix with one parameter.
 
-    par = (sd_1 .. sd_nc or one sd when hom, z) with rho = low + (high - low)(1 + sin z)/2.
-    Subclasses give R(rho) with its first two derivatives, and the range of rho.
+    par = (r_1 .. r_nc or one r when hom, z) with rho = low + (high - low)(1 + sin z)/2.
+    A common standard deviation is r itself.  Separate ones are r^2 / sqrt(r^2 + SOFT^2):
+    smooth, close to |r|, never negative (one negative deviation among others would turn
+    the signs of its correlations, which is another structure), and with a zero that is an
+    ordinary stationary point.  Subclasses give R(rho) with its first two derivatives, and the range of rho.
     """
 
     may_change_basis = False
@@ -140,7 +146,10 @@ class _Correlated:
         self.low, self.high = self.range_of_rho()
 
     def start(self):
-        return np.append(np.ones(self.nsd), self.z_of_rho(0.0))
+        return np.append(self.r_of_sd(np.ones(self.nsd)), self.z_of_rho(0.0))
+
+    def r_of_sd(self, sd):
+        return sd if self.hom else np.sqrt((sd**2 + sd * np.sqrt(sd**2 + 4.0 * SOFT**2)) / 2.0)
 
     def z_of_rho(self, rho):
         return np.arcsin(np.clip(2.0 * (rho - self.low) / (self.high - self.low) - 1.0, -1.0, 1.0))
@@ -149,7 +158,8 @@ class _Correlated:
         return self.low + (self.high - self.low) * (1.0 + np.sin(par[-1])) / 2.0
 
     def sds(self, par):
-        return np.broadcast_to(par[:-1], self.nc)
+        r = par[:-1]
+        return np.broadcast_to(r, self.nc) if self.hom else r**2 / np.sqrt(r**2 + SOFT**2)
 
     def Psi(self, par):
         s = self.sds(par)
@@ -164,27 +174,39 @@ class _Correlated:
         sd = np.sqrt(np.diagonal(Psi))
         safe = np.where(sd > 0, sd, 1.0)
         rho = self.rho_from(Psi / np.outer(safe, safe))
-        return np.append([np.sqrt((sd**2).mean())] if self.hom else sd, self.z_of_rho(rho))
+        own = np.array([np.sqrt((sd**2).mean())]) if self.hom else sd
+        return np.append(self.r_of_sd(own), self.z_of_rho(rho))
 
-    def _scales(self):
-        """ds/dpar_i as rows, (nsd, nc)."""
-        return np.ones((1, self.nc)) if self.hom else np.eye(self.nc)
+    def _scales(self, par):
+        """dsd/dpar_i as rows, (nsd, nc)."""
+        if self.hom:
+            return np.ones((1, self.nc))
+        r, h = par[:-1], np.sqrt(par[:-1] ** 2 + SOFT**2)
+        return np.diag(2.0 * r / h - (r / h) ** 3)
+
+    def _bends(self, par):
+        """d2 sd_i / dpar_i^2, (nsd,)."""
+        if self.hom:
+            return np.zeros(1)
+        r, h = par[:-1], np.sqrt(par[:-1] ** 2 + SOFT**2)
+        return (2.0 - 5.0 * (r / h) ** 2 + 3.0 * (r / h) ** 4) / h
 
     def dPsi(self, par):
         s, (R, R1, _) = self.sds(par), self.correlation(self.rho(par))
         slope = (self.high - self.low) / 2.0 * np.cos(par[-1])
-        parts = [(np.outer(ds, s) + np.outer(s, ds)) * R for ds in self._scales()]
+        parts = [(np.outer(ds, s) + np.outer(s, ds)) * R for ds in self._scales(par)]
         return np.stack([*parts, np.outer(s, s) * R1 * slope])
 
     def curvature(self, par, G):
         s, (R, R1, R2) = self.sds(par), self.correlation(self.rho(par))
         slope = (self.high - self.low) / 2.0 * np.cos(par[-1])
         bend = -(self.high - self.low) / 2.0 * np.sin(par[-1])
-        scales = self._scales()
+        scales, bends = self._scales(par), self._bends(par)
         H = np.zeros((self.size, self.size))
         for i, di in enumerate(scales):
             for j, dj in enumerate(scales):
                 H[i, j] = (G * R * (np.outer(di, dj) + np.outer(dj, di))).sum()
+            H[i, i] += 2.0 * bends[i] * ((G * R)[i] @ s)
             H[i, -1] = H[-1, i] = (G * R1 * (np.outer(di, s) + np.outer(s, di))).sum() * slope
         H[-1, -1] = (G * np.outer(s, s) * (R2 * slope**2 + R1 * bend)).sum()
         return H
@@ -195,10 +217,7 @@ class _Correlated:
     def normalize(self, par):
         par = np.array(par)
         rho = self.rho(par)
-        if self.hom:
-            par[:-1] = np.abs(par[:-1])
-        elif (par[:-1] < 0).all():
-            par[:-1] = -par[:-1]
+        par[:-1] = np.abs(par[:-1])
         par[-1] = self.z_of_rho(rho)
         return par
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fastlmm_hlm.design.basis import Centring, centring, no_centring
 from fastlmm_hlm.design.covariance import covariance_structure
+from fastlmm_hlm.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Design:
         Design
         """
         kept = np.asarray(kept, dtype=int)
-        ones = np.flatnonzero(self.x_centring.B.sum(axis=1) != 1.0) if not self.x_centring.is_identity else []
+        ones = np.flatnonzero((self.x_centring.B != np.eye(len(self.x_names))).any(axis=1))
         whole = np.isin(ones, kept).all()
         basis = Centring(self.x_centring.centre[kept], self.x_centring.B[np.ix_(kept, kept)])
         return replace(
@@ -150,8 +151,40 @@ def _factor_and_terms(index, group):
     for term, block in zip(terms, blocks):
         B[term.columns, term.columns] = block.B
     first = group[0]
-    factor = GroupingFactor(first.group, first.levels, first.codes, columns, names, Centring(centre, B))
+    factor = GroupingFactor(first.group, first.levels, _own(first.codes), columns, names, Centring(centre, B))
     return factor, terms
+
+
+def _own(values):
+    """values, copied unless nobody else holds them: users may change their data after the fit."""
+    return values if values is None or values.flags.owndata else values.copy()
+
+
+# Squares and their sums over rows stay within double precision between these.
+SMALLEST, LARGEST = 1e-100, 1e100
+
+
+def check_magnitude(values, name):
+    """Refuse a column whose squares overflow or vanish.
+
+    Parameters
+    ----------
+    values : ndarray (n,) or None
+    name : str
+        For the message.
+
+    Raises
+    ------
+    DataError
+    """
+    if values is None:
+        return
+    size = float(max(-values.min(), values.max()))
+    if size > LARGEST or 0 < size < SMALLEST:
+        raise DataError(
+            f"{name} has values of size {size:.3g}; a fit works with squares, so they must lie between {SMALLEST:g} "
+            f"and {LARGEST:g}. Choose another unit."
+        )
 
 
 def build_design(frame):
@@ -175,12 +208,12 @@ def build_design(frame):
     X = np.asfortranarray(frame.X, dtype=float)
     means, sds = X.mean(axis=0), X.std(axis=0)
     return Design(
-        y=np.ascontiguousarray(frame.y, dtype=float),
+        y=np.array(frame.y, dtype=float),
         X=X,
         x_names=list(frame.x_names),
         x_centring=centring(means, sds, _ones_columns(X, np.asarray(frame.assign))),
-        weights=frame.weights,
-        offset=frame.offset,
+        weights=_own(frame.weights),
+        offset=_own(frame.offset),
         factors=factors,
         terms=[by_part[id(part)] for part in frame.random],
     )

@@ -34,6 +34,8 @@ class Column:
     levels : pandas.Index or None
         Categories, for kind "category".
     ordered : bool
+    own : array or None
+        For kind "date": the moments in their own type and time zone.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Column:
     missing: np.ndarray | None = None
     levels: pd.Index | None = None
     ordered: bool = False
+    own: object = None
 
     def value(self, known_levels=()):
         """Return the column as a value of an expression.
@@ -289,7 +292,7 @@ def as_column(name, series):
         return Column(name, "number", series.to_numpy(dtype=np.float64, na_value=np.nan) if isinstance(series, pd.Series) else series.astype(np.float64))
     if pd.api.types.is_datetime64_any_dtype(dtype):
         moments = series.dt.tz_localize(None) if getattr(dtype, "tz", None) else series
-        return Column(name, "date", moments.to_numpy().astype("datetime64[ns]"))
+        return Column(name, "date", moments.to_numpy().astype("datetime64[ns]"), own=series.array)
     if pd.api.types.is_timedelta64_dtype(dtype):
         days = series.to_numpy() / _DAY
         return Column(name, "number", np.where(np.isnat(series.to_numpy()), np.nan, days))
@@ -311,6 +314,8 @@ def _from_objects(name, series):
     missing = pd.isna(values)
     if kind == "boolean":
         return Column(name, "logical", np.where(missing, False, values).astype(bool), missing if missing.any() else None)
+    if kind == "integer" and any(not -(2**63) <= value < 2**63 for value in values[~missing]):
+        kind = "identifiers too long for a number"
     if kind == "integer" and not missing.any():
         return Column(name, "integer", values.astype(np.int64))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal", "empty"):
@@ -320,8 +325,27 @@ def _from_objects(name, series):
     if kind == "complex":
         raise DataError(f"column '{name}' holds complex numbers; a model needs real ones.")
     if kind != "string":
-        values = np.array([None if gone else level_text(item) for item, gone in zip(values, missing, strict=True)], dtype=object)
+        _refuse_containers(name, values)
+        texts = np.array([None if gone else level_text(item) for item, gone in zip(values, missing, strict=True)], dtype=object)
+        _refuse_lookalikes(name, values[~missing], texts[~missing])
+        values = texts
     return Column(name, "text", values)
+
+
+def _refuse_containers(name, values):
+    """Refuse lists, dicts, sets and arrays as values of a column."""
+    for row, value in enumerate(values):
+        if isinstance(value, (list, dict, set, np.ndarray, pd.Series)):
+            raise DataError(f"column '{name}' holds a {type(value).__name__} in row {row} ({str(value)[:30]}); a model needs one value per row. Make columns of its parts.")
+
+
+def _refuse_lookalikes(name, values, texts):
+    """Refuse a column in which different values, such as 1 and "1", are written alike."""
+    if len(set(values)) > len(set(texts)):
+        first = {}
+        for value, text in zip(values, texts, strict=True):
+            if first.setdefault(text, value) != value:
+                raise DataError(f"column '{name}' holds {first[text]!r} ({type(first[text]).__name__}) and {value!r} ({type(value).__name__}), which are written alike; make all of them text, or all numbers.")
 
 
 def _unknown_message(name, names, role):

@@ -45,7 +45,7 @@ def _column_codes(column):
     elif column.kind == "integer":
         codes, levels = _integer_codes(np.asarray(column.values))
     else:
-        codes, levels = factorize_sorted(column.values)
+        codes, levels = factorize_sorted(column.values if column.own is None else column.own)
     if column.missing is not None:
         codes = np.where(column.missing, np.int32(-1), codes)
     return codes, levels

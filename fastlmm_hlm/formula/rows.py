@@ -231,5 +231,7 @@ def check_formula_sides(formula):
     """
     if formula.response is None:
         raise FormulaError(f"'{formula.text}' has no response; write it on the left of '~', as in y {formula.text}.")
+    if not formula.bars and "|" in formula.text:
+        raise FormulaError(f"'{formula.text}' has no random term: its bar stands inside a call that is no covariance structure. Write (x | group), or one of us(), diag(), cs(), ar1() around x | group.")
     if not formula.bars:
         raise FormulaError(f"'{formula.text}' has no random term; add one such as (1 | group). A model without random effects is an ordinary regression.")

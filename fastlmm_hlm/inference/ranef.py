@@ -83,7 +83,7 @@ def random_effects(factors, b, condVar=None):
         name: pd.DataFrame(values, index=pd.Index(levels, name=None), columns=list(columns))
         for (name, levels, columns), values in zip(factors, b)
     }
-    variances = None if condVar is None else {name: V for (name, _, _), V in zip(factors, condVar)}
+    variances = None if condVar is None else {name: V.copy() for (name, _, _), V in zip(factors, condVar)}
     return RandomEffects(frames, variances)
 
 

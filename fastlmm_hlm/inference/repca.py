@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fastlmm_hlm.errors import UnknownNameError
+
 
 @dataclass(frozen=True)
 class PrincipalComponents:
@@ -36,7 +38,12 @@ class RePCA(Mapping):
         self._parts = parts
 
     def __getitem__(self, name):
-        return self._parts[name]
+        try:
+            return self._parts[name]
+        except KeyError:
+            raise UnknownNameError(
+                f"rePCA: no grouping factor is called {name!r}; there are {', '.join(self._parts)}."
+            ) from None
 
     def __iter__(self):
         return iter(self._parts)

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,10 +13,10 @@ from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
-from fastlmm_hlm.design.design import build_design
+from fastlmm_hlm.design.design import build_design, check_magnitude
 from fastlmm_hlm.design.rank import rank_message
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, ConvergenceWarning, DataError
-from fastlmm_hlm.errors import RankDeficientWarning, SingularFitWarning
+from fastlmm_hlm.errors import RankDeficientWarning, SingularFitWarning, warn_user
 from fastlmm_hlm.formula import build_frame
 from fastlmm_hlm.optimize.control import Control
 from fastlmm_hlm.optimize.convergence import certify
@@ -28,6 +27,15 @@ log = logging.getLogger("fastlmm_hlm")
 SINGULAR = "boundary (singular) fit: see help('isSingular')"
 # Two values of the criterion closer than this are the same optimum.
 SAME_CRITERION = 1e-9
+# A criterion that curves less than this, for a relative change of theta, has no unique minimum.
+FLAT = 1e-7
+LARGEST_START = 1e50
+UNUSABLE_START = (
+    "lmer: the criterion cannot be computed at start: theta is too large. Theta is the standard deviations of the "
+    "random effects relative to sigma; values such as 1 will do."
+)
+# A residual this much smaller than the response has lost its digits to cancellation.
+ALMOST_NO_NOISE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,16 @@ class Fitted:
     kept_columns: np.ndarray
 
 
+def _check_magnitudes(frame):
+    """Refuse columns whose squares leave double precision; DataError names the column."""
+    check_magnitude(frame.y, f"the response '{frame.response}'")
+    check_magnitude(frame.weights, "weights")
+    check_magnitude(frame.offset, "offset")
+    for names, matrix in [(frame.x_names, frame.X), *((term.names, term.Z) for term in frame.random)]:
+        for j, name in enumerate(names):
+            check_magnitude(matrix[:, j], f"'{name}'")
+
+
 def make_design(frame, control):
     """Design and cross-products of the estimable columns.
 
@@ -70,6 +88,7 @@ def make_design(frame, control):
     -------
     Design, CrossProducts, kept columns (ndarray of int), names of the dropped ones
     """
+    _check_magnitudes(frame)
     design = build_design(frame)
     products = cross_products(design, choose_shift(design))
     kept = estimable_columns(design, products)
@@ -84,7 +103,7 @@ def make_design(frame, control):
                 "it with lmerControl(check_rankX='message+drop.cols')."
             )
         if control.check_rankX != "silent.drop.cols":
-            warnings.warn(message, RankDeficientWarning, stacklevel=5)
+            warn_user(message, RankDeficientWarning)
         design = design.with_fixed_columns(kept)
         products = cross_products(design, choose_shift(design))
     if products.n <= products.p:
@@ -112,17 +131,30 @@ def starting_point(criterion, start):
                 "expected 'theta' alone."
             )
         start = start.get("theta", start.get("par"))
+    templates = checked_templates(start, [len(term.names) for term in criterion.terms], "start")
+    if max(np.abs(T).max() for T in templates) > LARGEST_START:
+        raise ArgumentError(UNUSABLE_START)
+    return criterion.from_templates(templates)
+
+
+def checked_templates(theta, sizes, caller):
+    """The templates of a theta that a user gave; sizes are the columns of the terms.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no vector of finite numbers of the right length.
+    """
     try:
-        theta = np.asarray(start, dtype=float)
+        values = np.asarray(theta, dtype=float)
     except (TypeError, ValueError):
-        raise ArgumentError(f"lmer: start = {start!r}; expected numbers, or a dict with 'theta'.") from None
-    if not np.isfinite(theta).all():
-        raise ArgumentError("lmer: start has a value that is not finite.")
-    sizes = [len(term.names) for term in criterion.terms]
+        raise ArgumentError(f"{caller}: theta = {theta!r}; expected numbers, as in fit.theta.") from None
+    if not np.isfinite(values).all():
+        raise ArgumentError(f"{caller}: theta = {theta!r} has a value that is not finite.")
     try:
-        return criterion.from_templates(templates_of(theta, sizes))
+        return templates_of(values, sizes)
     except ValueError as error:
-        raise ArgumentError(f"lmer: {error} (the lower triangles of the templates, as in fit.theta).") from None
+        raise ArgumentError(f"{caller}: {error} (the lower triangles of the templates, as in fit.theta).") from None
 
 
 @contextlib.contextmanager
@@ -146,17 +178,21 @@ def _progress(verbose):
             log.removeHandler(handler)
 
 
-def _search(criterion, start, control, verbose):
+def _search(criterion, start, control, verbose, given):
     """Run the optimizer; returns the minimum, the optimizer's name and the final working parameters."""
     try:
         with _progress(verbose) as report:
             found, name = minimize(criterion, start, control, report)
     except NoResidual:
+        if given:
+            raise ArgumentError(UNUSABLE_START) from None
         raise DataError(
             "lmer: the model reproduces the response exactly (residual sum of squares zero), so sigma is zero "
             "and the likelihood is unbounded. Is the response a function of the predictors?"
         ) from None
     except NotPositiveDefinite as error:
+        if given:
+            raise ArgumentError(UNUSABLE_START) from None
         raise ConvergenceError(f"lmer: {error} at the starting values; check the scale of the columns.") from None
     if not math.isfinite(found.value):
         raise ConvergenceError(f"lmer: {name} found no point with a finite criterion ({found.message}).")
@@ -188,7 +224,8 @@ def solve(design, products, centrings, settings, templates=None):
     criterion = LmmCriterion(products, design.terms, centrings, settings.REML)
     point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
     point = criterion.align(point)
-    found, name, par = _search(criterion, point, control, settings.verbose)
+    given = settings.start is not None and templates is None
+    found, name, par = _search(criterion, point, control, settings.verbose, given)
     settled = _settle(criterion, par, control.singular_tolerance)
     if settled is not par or found.evaluation is None:
         par, at_optimum = settled, criterion.evaluate(settled)
@@ -198,6 +235,7 @@ def solve(design, products, centrings, settings, templates=None):
     boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
     certificate = certify(at_optimum, boundary)
     estimates = estimates_at(criterion, par, design.x_centring)
+    _refuse_no_noise(design, estimates, certificate)
     messages = []
     if certificate.status == "failed":
         messages.append(
@@ -205,8 +243,14 @@ def solve(design, products, centrings, settings, templates=None):
             f"decrease of {certificate.decrement:.3g}, smallest Hessian eigenvalue {certificate.min_eigenvalue:.3g}"
             + (f" ({found.message})" if found.message else "")
         )
-        warnings.warn(f"lmer: {messages[-1]}. Try lmerControl(max_evaluations=...) or another optimizer.",
-                      ConvergenceWarning, stacklevel=5)
+        warn_user(f"lmer: {messages[-1]}. Try lmerControl(max_evaluations=...) or another optimizer.",
+                  ConvergenceWarning)
+    elif not boundary and certificate.min_eigenvalue * max(1.0, float(par @ par)) < FLAT:
+        messages.append("Hessian is numerically singular: parameters are not uniquely determined")
+        terms = ", ".join(term.text for term in design.terms)
+        warn_user(f"lmer: {messages[-1]} (smallest eigenvalue {certificate.min_eigenvalue:.2g}). The data cannot tell "
+                  f"the covariance of {terms} from the rest of the model; is a grouping factor also in the fixed part?",
+                  ConvergenceWarning)
     if boundary:
         messages.append(SINGULAR)
         _report_singular(control, boundary)
@@ -226,12 +270,29 @@ def solve(design, products, centrings, settings, templates=None):
     return criterion, estimates, deviations, optinfo, messages
 
 
+def _refuse_no_noise(design, estimates, certificate):
+    """Refuse a response in which double precision finds no residual variation.
+
+    The residual sum of squares is then rounding, and the criterion has no minimum.
+    """
+    spread = float(np.std(design.y))
+    rounding = 16 * np.finfo(float).eps * float(np.abs(design.y).max())
+    weight = 1.0 if design.weights is None else float(np.sqrt(design.weights.mean()))
+    sigma = estimates.sigma / weight
+    if sigma < rounding or (certificate.status == "failed" and sigma < ALMOST_NO_NOISE * spread):
+        raise DataError(
+            f"lmer: the model reproduces the response exactly, or so nearly that rounding decides (residual standard "
+            f"deviation {sigma:.2g}, that of the response {spread:.3g}), so the likelihood has no maximum. "
+            "Is the response a function of the predictors and groups?"
+        )
+
+
 def _report_singular(control, boundary):
     message = f"{SINGULAR}: the estimated covariance of {', '.join(boundary)} has lost rank"
     if control.check_conv_singular == "stop":
         raise ConvergenceError(f"lmer: {message}. Simplify the term, or use another check_conv_singular.")
     if control.check_conv_singular != "ignore":
-        warnings.warn(message, SingularFitWarning, stacklevel=6)
+        warn_user(message, SingularFitWarning)
 
 
 def fit_frame(frame, settings):
@@ -247,6 +308,7 @@ def refit_response(design, y, settings, templates):
     design = design.with_response(y)
     if np.ptp(design.y) == 0:
         raise DataError(f"refit: the new response is constant ({design.y[0]}); there is nothing to fit.")
+    check_magnitude(design.y, "the new response")
     products = cross_products(design, choose_shift(design))
     centrings = [factor.centring for factor in design.factors]
     return (design, products, *solve(design, products, centrings, settings, templates))

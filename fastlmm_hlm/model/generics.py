@@ -5,12 +5,9 @@ from fastlmm_hlm.errors import ArgumentError
 
 def _generic(name):
     def function(fit, *args, **kwargs):
-        try:
-            method = getattr(type(fit), name)
-        except AttributeError:
-            raise ArgumentError(
-                f"{name}: expected a fitted model from lmer(), got {type(fit).__name__}."
-            ) from None
+        method = getattr(type(fit), name, None)
+        if method is None or not hasattr(type(fit), "isLMM"):
+            raise ArgumentError(f"{name}: expected a fitted model from lmer(), got {type(fit).__name__}.")
         if isinstance(method, property):
             value = getattr(fit, name)
             return value(*args, **kwargs) if callable(value) else value

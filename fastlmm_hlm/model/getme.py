@@ -131,7 +131,7 @@ COMPONENTS = {
     "Lambda": _Lambda,
     "Lambdat": lambda fit: _Lambda(fit).T.tocsc(),
     "Lind": _Lind,
-    "Tlist": lambda fit: _named(fit, fit._estimates.templates),
+    "Tlist": lambda fit: _named(fit, [T.copy() for T in fit._estimates.templates]),
     "L": lambda fit: _L(fit)[0],
     "perm": _perm,
     "A": lambda fit: (_Lambda(fit).T @ random_model_matrix(_design(fit))[0].T).tocsc(),
@@ -178,10 +178,11 @@ def component(fit, name):
     ------
     UnknownNameError
     """
-    if not isinstance(name, str):
+    if isinstance(name, (list, tuple)):
         return {one: component(fit, one) for one in name}
     if name == "ALL":
         return {one: component(fit, one) for one in COMPONENTS}
-    if name not in COMPONENTS:
+    if not isinstance(name, str) or name not in COMPONENTS:
         raise UnknownNameError(f"getME: {name!r} is not known; the names are {', '.join(sorted(COMPONENTS))}.")
-    return COMPONENTS[name](fit)
+    value = COMPONENTS[name](fit)
+    return value.copy() if isinstance(value, np.ndarray) else value

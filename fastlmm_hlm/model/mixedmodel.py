@@ -1,14 +1,13 @@
 """LinearMixedModel: the fitted model that `lmer` returns."""
 
 import copy
-import warnings
 
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm.criterion.estimates import conditional_variances, templates_of
+from fastlmm_hlm.criterion.estimates import conditional_variances
 from fastlmm_hlm.criterion.lmm import LmmCriterion
-from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError
+from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError, warn_user
 from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.inference import lines
 from fastlmm_hlm.inference.labels import make_unique
@@ -17,7 +16,7 @@ from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
 from fastlmm_hlm.model import rows as rowwise
-from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, with_changes
+from fastlmm_hlm.model.fitting import checked_templates, fit_frame, frame_of, refit_response, with_changes
 from fastlmm_hlm.model.getme import component
 from fastlmm_hlm.model.summary import Summary, rows_left_out
 from fastlmm_hlm.report.html import summary_html
@@ -68,7 +67,7 @@ class LinearMixedModel:
     """
 
     def __init__(self, settings, frame, fitted):
-        self._settings = settings
+        self._settings, self._response_replaced = settings, False
         self._data_name = getattr(settings.data, "attrs", {}).get("name")
         self._formula_text = frame.formula.text
         self._response = frame.response
@@ -120,9 +119,14 @@ class LinearMixedModel:
             if self._rows is not None:
                 state["_quantiles"] = self._residual_quantiles()
             state["_rows"] = None
-            vectors = {k: None for k in ("weights", "offset", "subset") if _is_vector(getattr(self._settings, k))}
+            vectors = {k: NOT_KEPT for k in VECTORS if _is_vector(getattr(self._settings, k))}
             state["_settings"] = with_changes(self._settings, data=None, **vectors)
         return state
+
+    def __copy__(self):
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -153,8 +157,10 @@ class LinearMixedModel:
         ArgumentError
             If the data do not give the rows and levels of the fit.
         """
+        from fastlmm_hlm.design.crossprod import cross_products
         from fastlmm_hlm.design.design import build_design
 
+        _refuse_lost_vectors("attach_data", self._settings)
         settings = with_changes(self._settings, data=data)
         frame = frame_of(settings)
         design = build_design(frame)
@@ -166,6 +172,11 @@ class LinearMixedModel:
         if not same:
             raise ArgumentError(
                 f"attach_data: the data give {design.n} rows, or other levels, where the fit had {self._estimates.n}."
+            )
+        if not _same_products(cross_products(design, self._products.beta0), self._products):
+            raise ArgumentError(
+                "attach_data: the data have the rows and levels of the fit, but other values of the response, the "
+                "predictors, the weights or the groups. Give the data that were fitted."
             )
         self._settings = settings
         self._rows = rowwise.Rows(design, frame.index, frame.rows, frame.n_input, frame.padded, frame.padded_index)
@@ -306,11 +317,10 @@ class LinearMixedModel:
     def deviance(self, REML=None):  # noqa: N803
         """-2 log-likelihood; for a REML fit say which with REML=."""
         if REML is None and self._estimates.reml:
-            warnings.warn(
+            warn_user(
                 "deviance() of a REML fit: use REMLcrit() for the REML criterion or deviance(REML=False) for the "
                 "deviance at the REML estimates; giving the REML criterion",
                 FastlmmWarning,
-                stacklevel=2,
             )
         return self._estimates.profiled(self._estimates.reml if REML is None else bool(REML))
 
@@ -352,7 +362,7 @@ class LinearMixedModel:
         """The criterion as a function of theta (lme4's devFunOnly)."""
         criterion = self._criterion
         sizes = [len(t.names) for t in self._terms]
-        return lambda theta: criterion.evaluate_templates(templates_of(theta, sizes))[3]
+        return lambda theta: criterion.evaluate_templates(checked_templates(theta, sizes, "devfun"))[3]
 
     # --- rows ------------------------------------------------------------------------
 
@@ -423,11 +433,17 @@ class LinearMixedModel:
         rows = self._rows_or_raise("refit")
         y = rows.design.y if newresp is None else rows.select(newresp, "refit")
         settings = with_changes(self._settings, start=None)
+        return self._with_response(y, settings)
+
+    def _with_response(self, y, settings):
+        """The model for response y, (n,), under other settings, started at this optimum."""
+        rows = self._rows
         design, products, criterion, estimates, deviations, optinfo, messages = refit_response(
             rows.design, y, settings, self._estimates.templates
         )
         new = copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
+        new._settings, new._response_replaced = settings, True
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None
@@ -435,7 +451,12 @@ class LinearMixedModel:
 
     def refitML(self):  # noqa: N802
         """The same model by maximum likelihood."""
-        return self.update(REML=False) if self._estimates.reml else self
+        if not self._estimates.reml:
+            return self
+        if not self._response_replaced:
+            return self.update(REML=False)
+        y = self._rows_or_raise("refitML").design.y
+        return self._with_response(y, with_changes(self._settings, REML=False, start=None))
 
     def update(self, formula=None, **changes):
         """Fit again with some arguments changed.
@@ -450,6 +471,12 @@ class LinearMixedModel:
         if formula is not None:
             changes["formula"] = update_formula(self._formula_text, formula)
         settings = with_changes(self._settings, **changes)
+        _refuse_lost_vectors("update", settings)
+        if self._response_replaced and "data" not in changes:
+            raise ArgumentError(
+                "update: this fit was made by refit() with a response that its data do not hold; put the response "
+                "into the data and give data=."
+            )
         if settings.data is None:
             raise RowsNotKeptError("update: this fit was pickled without its data; give data=, or fit with keep_data=True.")
         return fit_model(settings)
@@ -570,8 +597,29 @@ class LinearMixedModel:
         return self.vcov()
 
 
+VECTORS = ("weights", "offset", "subset")
+# Stands for an argument that was a vector and is not in the pickle.
+NOT_KEPT = "(a vector that was not kept)"
+
+
 def _is_vector(value):
     return value is not None and not isinstance(value, str)
+
+
+def _refuse_lost_vectors(caller, settings):
+    """Refuse to fit or align without a vector that the first fit had."""
+    for name in VECTORS:
+        if isinstance(getattr(settings, name), str) and getattr(settings, name) == NOT_KEPT:
+            raise RowsNotKeptError(
+                f"{caller}: {name} was a vector, which the pickle of this fit does not hold. Give it again, as in "
+                f"fit.update(data=data, {name}=...), or pickle a fit made with keep_data=True."
+            )
+
+
+def _same_products(ours, theirs):
+    """Whether two sets of cross-products with the same beta0 come from the same rows, but for rounding."""
+    pairs = [(ours.XyWXy, theirs.XyWXy), *zip(ours.ZtWZ, theirs.ZtWZ), *zip(ours.ZtWXy, theirs.ZtWXy)]
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max(initial=0.0)) for a, b in pairs)
 
 
 def _argument_text(value):

@@ -57,8 +57,10 @@ class Rows:
                     f"{what}: the data frame has {values.shape[1]} columns, expected 1; apply it column by column."
                 )
             values = values.iloc[:, 0]
-        array = np.asarray(values, dtype=float)
         n = len(self.index)
+        if isinstance(values, pd.Series):
+            values = _by_label(values, self.index)
+        array = _real_numbers(values, what)
         if array.ndim != 1 or len(array) not in (n, self.n_input):
             raise ArgumentError(
                 f"{what}: got shape {array.shape}, expected ({n},), one number per row of the fit"
@@ -70,6 +72,34 @@ class Rows:
             where = int(np.flatnonzero(~np.isfinite(array))[0])
             raise ArgumentError(f"{what}: the value in row {self.index[where]!r} is {array[where]}; all must be finite.")
         return array
+
+
+def _real_numbers(values, what):
+    """values as an array of float.
+
+    Raises
+    ------
+    ArgumentError
+        For text, complex numbers and other values that are no real numbers.
+    """
+    array = np.asarray(values)
+    try:
+        if array.dtype.kind in "biufO":
+            return array.astype(float)
+    except (TypeError, ValueError):
+        pass
+    shown = repr(array.flat[0]) if array.size else "nothing"
+    kind = "complex numbers" if array.dtype.kind == "c" else "values"
+    raise ArgumentError(f"{what}: got {kind} such as {shown}; expected one real number per row.")
+
+
+def _by_label(series, index):
+    """The series in the order of index when both have the same labels, each once; as it is otherwise."""
+    if series.index.equals(index) or not (series.index.is_unique and index.is_unique):
+        return series
+    if not index.isin(series.index).all():
+        return series
+    return series.reindex(index)
 
 
 def linear_predictor(design, beta, b=None):

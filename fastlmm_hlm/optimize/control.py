@@ -1,6 +1,7 @@
 """Choices about the optimizer and the checks around it."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from fastlmm_hlm.errors import ArgumentError
 
@@ -32,10 +33,14 @@ class Control:
                     + ", ".join(repr(word) for word in allowed)
                     + "."
                 )
-        if self.max_evaluations is not None and not int(self.max_evaluations) >= 1:
-            raise ArgumentError(f"lmerControl: max_evaluations = {self.max_evaluations!r}; it must be at least 1.")
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
+        count = self.max_evaluations
+        if count is not None and not (isinstance(count, Integral) and count >= 1):
+            raise ArgumentError(f"lmerControl: max_evaluations = {count!r}; it must be at least 1.")
+        if self.tolerance is not None and not (isinstance(self.tolerance, Real) and 0 < self.tolerance < 1):
             raise ArgumentError(f"lmerControl: tolerance = {self.tolerance!r}; it must lie between 0 and 1.")
+        singular = self.singular_tolerance
+        if not (isinstance(singular, Real) and 0 <= singular < 1):
+            raise ArgumentError(f"lmerControl: singular_tolerance = {singular!r}; it must lie between 0 and 1.")
 
     def __repr__(self):
         given = [f"{k}={v!r}" for k, v in vars(self).items() if v != Control.__dataclass_fields__[k].default]

@@ -1,0 +1,11 @@
+/* memory.h: make the n-th allocation of the kernels fail (linked with --wrap). */
+#ifndef FLMM_TESTS_MEMORY_H
+#define FLMM_TESTS_MEMORY_H
+
+/* The next n allocations succeed, the one after fails; a negative n lets all succeed. */
+void memory_fail_after(long n);
+
+/* Whether the failure asked for has happened. */
+int memory_has_failed(void);
+
+#endif

@@ -1,0 +1,223 @@
+/* test_crossprod.c: the data pass against sums written out, and what it refuses. */
+#include "check.h"
+#include "dense.h"
+#include "model.h"
+#include "plain_blas.h"
+#include "tests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const double ROUNDING = 1e-12;
+
+static double weight(const model *m, int j)
+{
+    return m->w ? m->w[j] : 1.0;
+}
+
+static double xy(const model *m, int j, int c)
+{
+    return c < m->p ? m->X[(ptrdiff_t)c * m->n + j] : m->y[j];
+}
+
+static void compare_with_sums(const model *m)
+{
+    const int width = m->p + 1;
+    double *expected = dense_new(width, width);
+    for (int j = 0; j < m->n; j++) {
+        for (int a = 0; a < width; a++) {
+            for (int b = 0; b < width; b++) {
+                expected[a * width + b] += weight(m, j) * xy(m, j, a) * xy(m, j, b);
+            }
+        }
+    }
+    check_all_close((size_t)(width * width), m->XyWXy, expected, ROUNDING, "[X y]'W[X y]");
+    free(expected);
+    for (int f = 0; f < m->nf; f++) {
+        const int nc = m->nc[f], nl = m->nl[f];
+        double *G = dense_new(nl, nc * nc), *R = dense_new(nl, nc * width);
+        for (int j = 0; j < m->n; j++) {
+            const int l = m->level[f][j];
+            for (int a = 0; a < nc; a++) {
+                const double wz = weight(m, j) * model_z(m, j, f, l, a);
+                for (int b = 0; b < nc; b++) {
+                    G[(l * nc + a) * nc + b] += wz * model_z(m, j, f, l, b);
+                }
+                for (int c = 0; c < width; c++) {
+                    R[(l * nc + a) * width + c] += wz * xy(m, j, c);
+                }
+            }
+        }
+        check_all_close((size_t)(nl * nc * nc), m->ZtWZ[f], G, ROUNDING, "Z'WZ by level");
+        check_all_close((size_t)(nl * nc * width), m->ZtWXy[f], R, ROUNDING, "Z'W[X y] by level");
+        free(G);
+        free(R);
+    }
+}
+
+static void compare_pairs_with_sums(const model *m, int f, int g)
+{
+    const int cf = m->nc[f], cg = m->nc[g], k = g * (g - 1) / 2 + f;
+    double *expected = dense_new(m->nl[f] * m->nl[g], cf * cg);
+    double *found = dense_new(m->nl[f] * m->nl[g], cf * cg);
+    int *meets = calloc((size_t)(m->nl[f] * m->nl[g]), sizeof *meets);
+    if (!meets) {
+        abort();
+    }
+    for (int j = 0; j < m->n; j++) {
+        const int place = m->level[g][j] * m->nl[f] + m->level[f][j];
+        meets[place] = 1;
+        for (int a = 0; a < cf; a++) {
+            for (int b = 0; b < cg; b++) {
+                expected[(place * cf + a) * cg + b] += weight(m, j) * model_z(m, j, f, m->level[f][j], a)
+                                                       * model_z(m, j, g, m->level[g][j], b);
+            }
+        }
+    }
+    int listed = 0, increasing = 1;
+    for (int l = 0; l < m->nl[g]; l++) {
+        for (int64_t e = m->indptr[k][l]; e < m->indptr[k][l + 1]; e++) {
+            const int place = l * m->nl[f] + m->indices[k][e];
+            listed += meets[place];
+            increasing = increasing && (e == m->indptr[k][l] || m->indices[k][e - 1] < m->indices[k][e]);
+            memcpy(found + place * cf * cg, m->values[k] + e * cf * cg, (size_t)(cf * cg) * sizeof *found);
+        }
+    }
+    int met = 0;
+    for (int place = 0; place < m->nl[f] * m->nl[g]; place++) {
+        met += meets[place];
+    }
+    check_true(listed == met && m->indptr[k][m->nl[g]] == met, "every pair that meets is listed once");
+    check_true(increasing, "levels increase within a pair list");
+    check_all_close((size_t)(m->nl[f] * m->nl[g] * cf * cg), found, expected, ROUNDING, "Z_f'WZ_g");
+    free(expected);
+    free(found);
+    free(meets);
+}
+
+static void cross_products_are_the_sums_written_out(void)
+{
+    check_begin("cross-products are the sums written out");
+    const model_shape shapes[] = {
+        {.n = 1, .p = 0, .nf = 1, .nc = {1}, .nl = {1}},
+        {.n = 300, .p = 3, .nf = 2, .weighted = 1, .nc = {2, 1}, .nl = {7, 4}},
+        {.n = 257, .p = 1, .nf = 3, .nc = {3, 2, 1}, .nl = {2, 9, 30}},
+        {.n = 20000, .p = 2, .nf = 2, .weighted = 1, .nc = {1, 2}, .nl = {50, 3}},
+    };
+    random_source r = {1};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        model *m = model_new(&r, &shapes[s]);
+        check_status(model_crossprod(m), FLMM_OK, "cross-products");
+        compare_with_sums(m);
+        for (int g = 0; g < m->nf; g++) {
+            for (int f = 0; f < g; f++) {
+                compare_pairs_with_sums(m, f, g);
+            }
+        }
+        model_free(m);
+    }
+}
+
+static void a_bad_code_is_refused_and_the_outputs_are_untouched(void)
+{
+    check_begin("a bad code is refused and the outputs are untouched");
+    random_source r = {2};
+    const model_shape shape = {.n = 600, .p = 2, .nf = 2, .nc = {2, 1}, .nl = {5, 5}};
+    const int32_t bad[] = {-1, 5, INT32_MAX, INT32_MIN};
+    const int where[] = {0, 300, 599};
+    for (int b = 0; b < 4; b++) {
+        for (int k = 0; k < 3; k++) {
+            model *m = model_new(&r, &shape);
+            m->level[0][where[k]] = bad[b];
+            check_status(flmm_crossprod_factor(m->n, 2, 5, m->level[0], m->z[0], m->p, m->x, m->y, m->w,
+                                               m->ZtWZ[0], m->ZtWXy[0]),
+                         FLMM_BAD_LEVEL, "crossprod_factor");
+            double sum = 0.0;
+            for (int i = 0; i < 5 * 2 * 2; i++) {
+                sum += m->ZtWZ[0][i] * m->ZtWZ[0][i];
+            }
+            for (int i = 0; i < 5 * 2 * 3; i++) {
+                sum += m->ZtWXy[0][i] * m->ZtWXy[0][i];
+            }
+            check_true(sum == 0.0, "outputs untouched");
+            int64_t start[6], order[600], marker[5], indptr[6];
+            check_status(flmm_rows_by_level(600, 5, m->level[0], start, order), FLMM_BAD_LEVEL, "rows_by_level");
+            check_status(flmm_rows_by_level(600, 5, m->level[1], start, order), FLMM_OK, "the other factor");
+            check_status(flmm_pairs_count(5, m->level[0], 5, start, order, marker, indptr), FLMM_BAD_LEVEL,
+                         "pairs_count");
+            model_free(m);
+        }
+    }
+}
+
+static void lengths_that_make_no_sense_are_refused(void)
+{
+    check_begin("lengths that make no sense are refused");
+    double one[4] = {1.0, 1.0, 1.0, 1.0};
+    const flmm_column x = {NULL, 0.0};
+    const int32_t level[1] = {0};
+    int64_t start[2] = {0, 1}, order[1] = {0}, marker[1], indptr[2] = {0, 0};
+    int32_t indices[1];
+    check_status(flmm_crossprod_fixed(&plain_blas, -1, 1, &x, one, NULL, one), FLMM_BAD_ARGUMENT, "n = -1");
+    check_status(flmm_crossprod_fixed(&plain_blas, 1, -1, &x, one, NULL, one), FLMM_BAD_ARGUMENT, "p = -1");
+    check_status(flmm_crossprod_fixed(&plain_blas, 1, 46340, &x, one, NULL, one), FLMM_BAD_ARGUMENT, "p huge");
+    check_status(flmm_crossprod_factor(1, 0, 1, level, &x, 1, &x, one, NULL, one, one), FLMM_BAD_ARGUMENT, "nc = 0");
+    check_status(flmm_crossprod_factor(1, 1, 0, level, &x, 1, &x, one, NULL, one, one), FLMM_BAD_ARGUMENT, "nl = 0");
+    check_status(flmm_rows_by_level(1, 0, level, start, order), FLMM_BAD_ARGUMENT, "rows of no levels");
+    check_status(flmm_rows_by_level(-1, 1, level, start, order), FLMM_BAD_ARGUMENT, "negative rows");
+    check_status(flmm_pairs_count(0, level, 1, start, order, marker, indptr), FLMM_BAD_ARGUMENT, "pairs of no levels");
+    check_status(flmm_pairs_fill(0, 1, level, &x, 1, 1, &x, NULL, start, order, marker, indptr, indices, one),
+                 FLMM_BAD_ARGUMENT, "pairs of no columns");
+    check_true(one[0] == 1.0 && one[3] == 1.0, "outputs untouched");
+}
+
+static void no_rows_add_nothing(void)
+{
+    check_begin("no rows add nothing");
+    double out[4] = {1.0, 2.0, 3.0, 4.0}, y[1] = {5.0};
+    const flmm_column x = {NULL, 0.0};
+    const int32_t level[1] = {0};
+    check_status(flmm_crossprod_fixed(&plain_blas, 0, 1, &x, y, NULL, out), FLMM_OK, "fixed part");
+    check_status(flmm_crossprod_factor(0, 1, 1, level, &x, 1, &x, y, NULL, out, out + 1), FLMM_OK, "factor");
+    check_true(out[0] == 1.0 && out[1] == 2.0 && out[2] == 3.0 && out[3] == 4.0, "unchanged");
+}
+
+static void centring_subtracts_the_constant(void)
+{
+    check_begin("centring subtracts the constant");
+    double year[600], r[600], out[9] = {0};
+    for (int j = 0; j < 600; j++) {
+        year[j] = 2010.0 + j % 13;
+        r[j] = 0.0;
+    }
+    const flmm_column x[2] = {{NULL, 0.25}, {year, 2010.0}};
+    check_status(flmm_crossprod_fixed(&plain_blas, 600, 2, x, r, NULL, out), FLMM_OK, "fixed part");
+    double sum = 0.0, squares = 0.0;
+    for (int j = 0; j < 600; j++) {
+        sum += j % 13;
+        squares += (j % 13) * (j % 13);
+    }
+    check_true(out[0] == 600 * 0.5625 && out[1] == 0.75 * sum && out[4] == squares, "exact sums of whole numbers");
+    check_true(out[3] == out[1], "both triangles");
+}
+
+static void rows_come_by_level_in_their_own_order(void)
+{
+    check_begin("rows come by level in their own order");
+    const int32_t level[7] = {2, 0, 2, 3, 0, 2, 0};
+    int64_t start[6], order[7];
+    check_status(flmm_rows_by_level(7, 5, level, start, order), FLMM_OK, "rows_by_level");
+    const int64_t starts[6] = {0, 3, 3, 6, 7, 7}, rows[7] = {1, 4, 6, 0, 2, 5, 3};
+    check_true(memcmp(start, starts, sizeof starts) == 0, "starts");
+    check_true(memcmp(order, rows, sizeof rows) == 0, "order");
+}
+
+void test_crossprod(void)
+{
+    cross_products_are_the_sums_written_out();
+    a_bad_code_is_refused_and_the_outputs_are_untouched();
+    lengths_that_make_no_sense_are_refused();
+    no_rows_add_nothing();
+    centring_subtracts_the_constant();
+    rows_come_by_level_in_their_own_order();
+}

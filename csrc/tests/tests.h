@@ -1,0 +1,11 @@
+/* tests.h: the groups of tests, one per file. */
+#ifndef FLMM_TESTS_TESTS_H
+#define FLMM_TESTS_TESTS_H
+
+void test_crossprod(void);
+void test_chol(void);
+void test_lmm(void);
+void test_memory(void);
+void test_fuzz(int rounds);
+
+#endif
