@@ -21,7 +21,11 @@ struct flmm_chol {
     int64_t n;
     int64_t *position;               /* [n] */
     int64_t *slot;                   /* [nnz] */
-    int64_t *super_of;               /* [n], supernodal only */
+    /* supernodal: our own numeric factorization on CHOLMOD's analysis */
+    int64_t *super_of;               /* [n] */
+    double *x;                       /* [xsize] */
+    double *factor_work;
+    int64_t *factor_map;             /* [n + 3 nsuper] */
     int64_t nnz_L;
     int64_t widest;                  /* most rows of a supernode */
     /* selected inverse, made on first use */
@@ -56,7 +60,7 @@ static cholmod_sparse borrow_pattern(int64_t n, const int64_t *colptr, const int
     a.nzmax = (size_t)colptr[n];
     a.p = (void *)(uintptr_t)colptr;
     a.i = (void *)(uintptr_t)rowind;
-    a.stype = 1;
+    a.stype = -1;
     a.itype = CHOLMOD_LONG;
     a.xtype = CHOLMOD_PATTERN;
     a.dtype = CHOLMOD_DOUBLE;
@@ -141,7 +145,11 @@ static int learn_supernodes(flmm_chol *c)
             c->widest = rows;
         }
     }
-    return FLMM_OK;
+    c->x = malloc((L->xsize + 1) * sizeof *c->x);
+    c->factor_map = malloc(((size_t)c->n + 3 * L->nsuper + 1) * sizeof *c->factor_map);
+    const flmm_chol_view v = flmm_chol_look(c);
+    c->factor_work = malloc(((size_t)flmm_supernodal_work(&v) + 1) * sizeof *c->factor_work);
+    return c->x && c->factor_map && c->factor_work ? FLMM_OK : FLMM_NO_MEMORY;
 }
 
 static int order_and_analyse(flmm_chol *c, const int64_t *colptr, const int64_t *rowind)
@@ -222,6 +230,9 @@ void flmm_chol_free(flmm_chol *c)
     free(c->position);
     free(c->slot);
     free(c->super_of);
+    free(c->x);
+    free(c->factor_work);
+    free(c->factor_map);
     free(c->inverse);
     free(c->inverse_work);
     free(c->inverse_map);
@@ -243,8 +254,18 @@ const int64_t *flmm_chol_slot(const flmm_chol *c)
     return c->slot;
 }
 
+int64_t flmm_chol_entries(const flmm_chol *c)
+{
+    return (int64_t)c->matrix->nzmax;
+}
+
 int flmm_chol_factorize(flmm_chol *c)
 {
+    if (c->super_of) {
+        const flmm_chol_view v = flmm_chol_look(c);
+        return flmm_supernodal_factorize(c->blas, &v, c->matrix->p, c->matrix->i, c->matrix->x, c->x,
+                                         c->factor_work, c->factor_map);
+    }
     c->common.status = CHOLMOD_OK;
     const int done = cholmod_l_factorize(c->matrix, c->factor, &c->common);
     if (!done || c->common.status < CHOLMOD_OK) {
@@ -260,7 +281,7 @@ flmm_chol_view flmm_chol_look(const flmm_chol *c)
     memset(&v, 0, sizeof v);
     v.n = c->n;
     v.supernodal = L->is_super;
-    v.x = L->x;
+    v.x = L->is_super ? c->x : L->x;
     if (L->is_super) {
         v.nsuper = (int64_t)L->nsuper;
         v.super = L->super;
@@ -442,7 +463,12 @@ static int64_t find_row(const int64_t *row, int64_t count, int64_t wanted)
     return low;
 }
 
-double flmm_chol_inverse_at(const flmm_chol *c, int64_t i, int64_t j)
+const double *flmm_chol_inverse_values(const flmm_chol *c)
+{
+    return c->inverse;
+}
+
+int64_t flmm_chol_inverse_place(const flmm_chol *c, int64_t i, int64_t j)
 {
     const flmm_chol_view v = flmm_chol_look(c);
     const int64_t row = i > j ? i : j, col = i > j ? j : i;
@@ -450,13 +476,35 @@ double flmm_chol_inverse_at(const flmm_chol *c, int64_t i, int64_t j)
         const int64_t s = v.super_of[col];
         const int64_t height = v.rowptr[s + 1] - v.rowptr[s];
         const int64_t k = find_row(v.rows + v.rowptr[s], height, row);
-        return c->inverse[v.valptr[s] + (col - v.super[s]) * height + k];
+        return v.valptr[s] + (col - v.super[s]) * height + k;
     }
-    return c->inverse[v.colptr[col] + find_row(v.rowind + v.colptr[col], v.count[col], row)];
+    return v.colptr[col] + find_row(v.rowind + v.colptr[col], v.count[col], row);
 }
 
 void flmm_chol_describe(const flmm_chol *c, int64_t *nnz_L, int *supernodal)
 {
     *nnz_L = c->nnz_L;
     *supernodal = c->super_of != NULL;
+}
+
+int64_t flmm_chol_factor(const flmm_chol *c, int64_t shift, int64_t at, int64_t *colptr, int64_t *rowind,
+                         double *x)
+{
+    const flmm_chol_view v = flmm_chol_look(c);
+    for (int64_t j = 0; j < v.n; j++) {
+        const int64_t s = v.supernodal ? v.super_of[j] : 0;
+        const int64_t inside = v.supernodal ? j - v.super[s] : 0;
+        const int64_t height = v.supernodal ? v.rowptr[s + 1] - v.rowptr[s] : v.count[j];
+        const int64_t *row = v.supernodal ? v.rows + v.rowptr[s] : v.rowind + v.colptr[j];
+        const double *value = v.supernodal ? v.x + v.valptr[s] + inside * height : v.x + v.colptr[j];
+        if (colptr) {
+            colptr[j] = at;
+            for (int64_t k = inside; k < height; k++) {
+                rowind[at + k - inside] = shift + row[k];
+                x[at + k - inside] = value[k];
+            }
+        }
+        at += height - inside;
+    }
+    return at;
 }

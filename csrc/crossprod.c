@@ -184,27 +184,27 @@ int flmm_rows_by_level(int64_t n, int32_t nl, const int32_t *level, int64_t *sta
     return FLMM_OK;
 }
 
-int flmm_pairs_count(int32_t nl_f, const int32_t *level_f, int32_t nl_g, const int64_t *start_g,
-                     const int64_t *order_g, int64_t *marker, int64_t *indptr)
+int flmm_pairs_count(int32_t nl_f, const int64_t *start_f, const int64_t *order_f, int32_t nl_g,
+                     const int32_t *level_g, int64_t *marker, int64_t *indptr)
 {
     if (nl_f < 1 || nl_g < 1) {
         return FLMM_BAD_ARGUMENT;
     }
-    if (!levels_are_valid(start_g[nl_g], nl_f, level_f)) {
+    if (!levels_are_valid(start_f[nl_f], nl_g, level_g)) {
         return FLMM_BAD_LEVEL;
     }
-    for (int32_t i = 0; i < nl_f; i++) {
-        marker[i] = -1;
+    for (int32_t g = 0; g < nl_g; g++) {
+        marker[g] = -1;
     }
     indptr[0] = 0;
-    for (int32_t g = 0; g < nl_g; g++) {
+    for (int32_t f = 0; f < nl_f; f++) {
         int64_t met = 0;
-        for (int64_t k = start_g[g]; k < start_g[g + 1]; k++) {
-            const int32_t f = level_f[order_g[k]];
-            met += marker[f] != g;
-            marker[f] = g;
+        for (int64_t k = start_f[f]; k < start_f[f + 1]; k++) {
+            const int32_t g = level_g[order_f[k]];
+            met += marker[g] != f;
+            marker[g] = f;
         }
-        indptr[g + 1] = indptr[g] + met;
+        indptr[f + 1] = indptr[f] + met;
     }
     return FLMM_OK;
 }
@@ -215,36 +215,38 @@ static int by_level(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int32_t *level_f, const flmm_column *z_f,
-                    int32_t nc_g, int32_t nl_g, const flmm_column *z_g, const double *w,
-                    const int64_t *start_g, const int64_t *order_g, int64_t *marker,
-                    const int64_t *indptr, int32_t *indices, double *values)
+int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int64_t *start_f, const int64_t *order_f,
+                    const flmm_column *z_f, int32_t nc_g, int32_t nl_g, const int32_t *level_g,
+                    const flmm_column *z_g, const double *w, int64_t *marker, const int64_t *indptr,
+                    int32_t *indices, double *values)
 {
     if (nc_f < 1 || nc_g < 1 || nl_f < 1 || nl_g < 1) {
         return FLMM_BAD_ARGUMENT;
     }
     const ptrdiff_t block = (ptrdiff_t)nc_f * nc_g;
-    for (int32_t i = 0; i < nl_f; i++) {
-        marker[i] = -1;
-    }
     for (int32_t g = 0; g < nl_g; g++) {
+        marker[g] = -1;
+    }
+    for (int32_t f = 0; f < nl_f; f++) {
         /* the levels met, sorted; marker then holds each one's position */
-        int64_t next = indptr[g];
-        for (int64_t k = start_g[g]; k < start_g[g + 1]; k++) {
-            const int32_t f = level_f[order_g[k]];
-            if (marker[f] < indptr[g]) {
-                marker[f] = next;
-                indices[next++] = f;
+        int64_t next = indptr[f];
+        for (int64_t k = start_f[f]; k < start_f[f + 1]; k++) {
+            const int32_t g = level_g[order_f[k]];
+            if (marker[g] < indptr[f]) {
+                marker[g] = next;
+                indices[next++] = g;
             }
         }
-        qsort(indices + indptr[g], (size_t)(next - indptr[g]), sizeof *indices, by_level);
-        for (int64_t e = indptr[g]; e < next; e++) {
+        if (next - indptr[f] > 1) {
+            qsort(indices + indptr[f], (size_t)(next - indptr[f]), sizeof *indices, by_level);
+        }
+        for (int64_t e = indptr[f]; e < next; e++) {
             marker[indices[e]] = e;
             memset(values + e * block, 0, (size_t)block * sizeof *values);
         }
-        for (int64_t k = start_g[g]; k < start_g[g + 1]; k++) {
-            const int64_t j = order_g[k];
-            double *B = values + marker[level_f[j]] * block;
+        for (int64_t k = start_f[f]; k < start_f[f + 1]; k++) {
+            const int64_t j = order_f[k];
+            double *B = values + marker[level_g[j]] * block;
             const double wj = w ? w[j] : 1.0;
             for (int32_t a = 0; a < nc_f; a++) {
                 const double wz = wj * value_at(&z_f[a], j);

@@ -88,25 +88,25 @@ int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *leve
  */
 int flmm_rows_by_level(int64_t n, int32_t nl, const int32_t *level, int64_t *start, int64_t *order);
 
-/* Which levels of factor f meet which levels of factor g.
+/* Which levels of factor g meet which levels of factor f.
  *
- * start_g, order_g   rows by level of g, from flmm_rows_by_level
- * level_f [n]        0 <= level_f[j] < nl_f
- * marker  [nl_f]     workspace
- * indptr  [nl_g+1]   out: indptr[j+1]-indptr[j] levels of f meet level j of g
+ * start_f, order_f   rows by level of f, from flmm_rows_by_level
+ * level_g [n]        0 <= level_g[j] < nl_g
+ * marker  [nl_g]     workspace
+ * indptr  [nl_f+1]   out: indptr[i+1]-indptr[i] levels of g meet level i of f
  */
-int flmm_pairs_count(int32_t nl_f, const int32_t *level_f, int32_t nl_g, const int64_t *start_g,
-                     const int64_t *order_g, int64_t *marker, int64_t *indptr);
+int flmm_pairs_count(int32_t nl_f, const int64_t *start_f, const int64_t *order_f, int32_t nl_g,
+                     const int32_t *level_g, int64_t *marker, int64_t *indptr);
 
 /* The blocks Z_f' W Z_g over the pairs counted before.
  *
- * indices [indptr[nl_g]]              out: levels of f, increasing within each j
- * values  [indptr[nl_g] * nc_f*nc_g]  out: nc_f x nc_g blocks
+ * indices [indptr[nl_f]]              out: levels of g, increasing within each i
+ * values  [indptr[nl_f] * nc_f*nc_g]  out: nc_f x nc_g blocks
  */
-int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int32_t *level_f, const flmm_column *z_f,
-                    int32_t nc_g, int32_t nl_g, const flmm_column *z_g, const double *w,
-                    const int64_t *start_g, const int64_t *order_g, int64_t *marker,
-                    const int64_t *indptr, int32_t *indices, double *values);
+int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int64_t *start_f, const int64_t *order_f,
+                    const flmm_column *z_f, int32_t nc_g, int32_t nl_g, const int32_t *level_g,
+                    const flmm_column *z_g, const double *w, int64_t *marker, const int64_t *indptr,
+                    int32_t *indices, double *values);
 
 /* --- the criterion (lmm.c) ------------------------------------------------- */
 
@@ -120,7 +120,8 @@ typedef struct {
     const double *const *ZtWZ;       /* [nf] -> [nl nc nc] */
     const double *const *ZtWXy;      /* [nf] -> [nl nc (p+1)] */
     const double *XyWXy;             /* [(p+1)(p+1)] */
-    const int64_t *const *indptr;    /* [nf(nf-1)/2] -> pairs (f, g), f < g, at g(g-1)/2 + f */
+    /* [nf(nf-1)/2] -> pairs (f, g), f < g, at g(g-1)/2 + f: levels of g by level of f */
+    const int64_t *const *indptr;
     const int32_t *const *indices;
     const double *const *values;
 } flmm_crossproducts;
@@ -140,8 +141,14 @@ typedef struct {
     double *information;             /* [nd * nd]  q_ij = d_i' Z'PZ d_j */
 } flmm_evaluation;
 
-/* Analyse the pattern of M once.  Returns FLMM_OK and the object in *out. */
-int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, flmm_lmm **out);
+/* How M is factored: its biggest factor eliminated in closed form (the first factor,
+ * which must have the most levels), or all of it by CHOLMOD. */
+enum { FLMM_BLOCK = 0, FLMM_WHOLE = 1 };
+
+/* Analyse the pattern of M once, for loops on at most `threads` threads.
+ * Returns FLMM_OK and the object in *out. */
+int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, int route, int32_t threads,
+                 flmm_lmm **out);
 void flmm_lmm_free(flmm_lmm *m);
 
 /* Evaluate at the templates Lambda [sum nc^2].
@@ -156,7 +163,7 @@ int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int
                       const int32_t *factor_of, const double *D, flmm_evaluation *out);
 
 /* Solution at the last Lambda: beta [p], u [q], b [q] in the caller's order. */
-void flmm_lmm_solution(const flmm_lmm *m, double *beta, double *u, double *b);
+void flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b);
 
 /* RX [p*p] upper triangle, row-major; RZX [q*p] in the caller's order. */
 void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX);
@@ -165,8 +172,9 @@ void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX);
  * blocks [sum nl nc^2].  Runs the selected inverse. */
 int flmm_lmm_inverse_blocks(flmm_lmm *m, double *blocks);
 
-/* Size of the factor and its kind, for reports. */
-void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *supernodal);
+/* Size of the factor and its kind, for reports: route FLMM_BLOCK, kind 1 for a dense
+ * core; route FLMM_WHOLE, kind 1 for a supernodal factor. */
+void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind);
 
 /* L as a sparse matrix (columns, sorted rows) and the ordering.
  * First call with colptr == NULL to learn nnz; then colptr [q+1], rowind, x [nnz],

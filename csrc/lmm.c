@@ -18,7 +18,8 @@
  * Nothing here touches a row of the data, and nothing is allocated after the
  * first evaluation of each order.
  */
-#include "chol.h"
+#include "system.h"
+#include "threads.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,21 +28,21 @@
 struct flmm_lmm {
     const flmm_blas *blas;
     flmm_crossproducts data;
-    int64_t q;
-    int32_t most_columns;            /* largest nc */
-    int64_t *offset;                 /* [nf+1] first random effect of each factor */
-    int64_t *square;                 /* [nf+1] start of each factor's nc x nc template */
-    int64_t *colptr;                 /* [q+1] pattern of the upper triangle of M */
-    flmm_chol *chol;
+    flmm_layout at;
+    int64_t *offset;                 /* [nf+1] */
+    int64_t *square;                 /* [nf+1] */
+    flmm_system system;
+    int route;
     double *Lambda;                  /* [sum nc^2] of the last evaluation */
-    double *U;                       /* [q (p+1)] RZX and cu, factor order */
+    double *U;                       /* [q (p+1)] RZX and cu, system order */
     double *gram;                    /* [(p+1)^2] U'U */
     double *RX;                      /* [p*p] upper, column-major */
     double *cb, *beta;               /* [p] */
-    double *u;                       /* [q] factor order */
+    double *u;                       /* [q] system order */
     double *b, *e;                   /* [q] caller's order */
+    int modes_are_known;             /* u, b, e belong to Lambda */
     double *V;                       /* [q p] L'^-1 RZX RX^-1, on demand */
-    double *small;                   /* [3 most_columns^2] */
+    double *partial;                 /* partial sums of the traces, on demand */
     double *work;                    /* solves */
     int64_t work_columns;
     /* average information, grown to nd */
@@ -51,87 +52,10 @@ struct flmm_lmm {
     int32_t nd_room;
 };
 
-/* --- small dense blocks, row-major ------------------------------------------ */
-
-/* out (ca x cb) = F' B G,  F ca x ca, B ca x cb, G cb x cb; t is workspace. */
-static void sandwich(int32_t ca, int32_t cb, const double *F, const double *B, const double *G,
-                     double *t, double *out)
-{
-    if (ca == 1 && cb == 1) {
-        out[0] = F[0] * B[0] * G[0];
-        return;
-    }
-    for (int32_t a = 0; a < ca; a++) {
-        for (int32_t j = 0; j < cb; j++) {
-            double s = 0.0;
-            for (int32_t b = 0; b < cb; b++) {
-                s += B[a * cb + b] * G[b * cb + j];
-            }
-            t[a * cb + j] = s;
-        }
-    }
-    for (int32_t i = 0; i < ca; i++) {
-        for (int32_t j = 0; j < cb; j++) {
-            double s = 0.0;
-            for (int32_t a = 0; a < ca; a++) {
-                s += F[a * ca + i] * t[a * cb + j];
-            }
-            out[i * cb + j] = s;
-        }
-    }
-}
-
-static ptrdiff_t pair_index(int32_t f, int32_t g)
-{
-    return (ptrdiff_t)g * (g - 1) / 2 + f;
-}
+/* Levels per partial sum: fixed, so that sums have the same bits on any number of threads. */
+#define LEVELS 4096
 
 /* --- construction ------------------------------------------------------------ */
-
-/* Upper triangle of M: column (g, j, b) holds the levels of every earlier factor
- * that meet level j, factor by factor, then rows 0 .. b of its own block. */
-static int build_pattern(flmm_lmm *m, int64_t **rowind_out)
-{
-    const flmm_crossproducts *x = &m->data;
-    int64_t nnz = 0;
-    for (int32_t g = 0; g < x->nf; g++) {
-        const int32_t nc = x->nc[g];
-        nnz += (int64_t)x->nl[g] * nc * (nc + 1) / 2;
-        for (int32_t f = 0; f < g; f++) {
-            nnz += x->indptr[pair_index(f, g)][x->nl[g]] * nc * x->nc[f];
-        }
-    }
-    int64_t *rowind = malloc(((size_t)nnz + 1) * sizeof *rowind);
-    m->colptr = malloc(((size_t)m->q + 1) * sizeof *m->colptr);
-    if (!rowind || !m->colptr) {
-        free(rowind);
-        return FLMM_NO_MEMORY;
-    }
-    int64_t at = 0, col = 0;
-    m->colptr[0] = 0;
-    for (int32_t g = 0; g < x->nf; g++) {
-        for (int32_t j = 0; j < x->nl[g]; j++) {
-            const int64_t own = m->offset[g] + (int64_t)j * x->nc[g];
-            for (int32_t b = 0; b < x->nc[g]; b++) {
-                for (int32_t f = 0; f < g; f++) {
-                    const int64_t *indptr = x->indptr[pair_index(f, g)];
-                    const int32_t *indices = x->indices[pair_index(f, g)];
-                    for (int64_t k = indptr[j]; k < indptr[j + 1]; k++) {
-                        for (int32_t a = 0; a < x->nc[f]; a++) {
-                            rowind[at++] = m->offset[f] + (int64_t)indices[k] * x->nc[f] + a;
-                        }
-                    }
-                }
-                for (int32_t a = 0; a <= b; a++) {
-                    rowind[at++] = own + a;
-                }
-                m->colptr[++col] = at;
-            }
-        }
-    }
-    *rowind_out = rowind;
-    return FLMM_OK;
-}
 
 static double *new_doubles(int64_t count)
 {
@@ -140,7 +64,7 @@ static double *new_doubles(int64_t count)
 
 static int allocate(flmm_lmm *m)
 {
-    const int64_t q = m->q, p = m->data.p, c2 = (int64_t)m->most_columns * m->most_columns;
+    const int64_t q = m->at.q, p = m->data.p;
     m->Lambda = new_doubles(m->square[m->data.nf]);
     m->U = new_doubles(q * (p + 1));
     m->gram = new_doubles((p + 1) * (p + 1));
@@ -150,17 +74,14 @@ static int allocate(flmm_lmm *m)
     m->u = new_doubles(q);
     m->b = new_doubles(q);
     m->e = new_doubles(q);
-    m->d = new_doubles(q);
-    m->small = new_doubles(3 * c2);
     m->work_columns = p + 1;
-    m->work = new_doubles(flmm_chol_work(m->chol) * m->work_columns);
-    return m->Lambda && m->U && m->gram && m->RX && m->cb && m->beta && m->u && m->b && m->e && m->d
-                   && m->small && m->work
+    m->work = new_doubles(flmm_system_work(&m->system) * m->work_columns);
+    return m->Lambda && m->U && m->gram && m->RX && m->cb && m->beta && m->u && m->b && m->e && m->work
                ? FLMM_OK
                : FLMM_NO_MEMORY;
 }
 
-static int set_up(flmm_lmm *m)
+static int set_up(flmm_lmm *m, int32_t threads)
 {
     const flmm_crossproducts *x = &m->data;
     m->offset = malloc(((size_t)x->nf + 1) * sizeof *m->offset);
@@ -175,25 +96,25 @@ static int set_up(flmm_lmm *m)
         }
         m->offset[f + 1] = m->offset[f] + (int64_t)x->nc[f] * x->nl[f];
         m->square[f + 1] = m->square[f] + (int64_t)x->nc[f] * x->nc[f];
-        m->most_columns = x->nc[f] > m->most_columns ? x->nc[f] : m->most_columns;
+        m->at.most_columns = x->nc[f] > m->at.most_columns ? x->nc[f] : m->at.most_columns;
     }
-    m->q = m->offset[x->nf];
-    if (m->q > INT32_MAX) {          /* LAPACK's integers */
+    m->at.q = m->offset[x->nf];
+    m->at.x = x;
+    m->at.offset = m->offset;
+    m->at.square = m->square;
+    m->at.threads = threads;
+    if (m->at.q > INT32_MAX) {           /* LAPACK's integers */
         return FLMM_TOO_LARGE;
     }
-    int64_t *rowind = NULL;
-    int status = build_pattern(m, &rowind);
-    if (status == FLMM_OK) {
-        status = flmm_chol_new(m->blas, m->q, m->colptr, rowind, &m->chol);
-    }
-    free(rowind);
+    const int status = flmm_system_new(m->blas, &m->at, m->route, &m->system);
     return status == FLMM_OK ? allocate(m) : status;
 }
 
-int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, flmm_lmm **out)
+int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, int route, int32_t threads,
+                 flmm_lmm **out)
 {
     *out = NULL;
-    if (data->nf < 1 || data->p < 0 || data->p >= 46340) {
+    if (data->nf < 1 || data->p < 0 || data->p >= 46340 || threads < 1) {
         return FLMM_BAD_ARGUMENT;
     }
     flmm_lmm *m = calloc(1, sizeof *m);
@@ -202,7 +123,8 @@ int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, flmm_lmm
     }
     m->blas = blas;
     m->data = *data;
-    const int status = set_up(m);
+    m->route = route;
+    const int status = set_up(m, threads);
     if (status != FLMM_OK) {
         flmm_lmm_free(m);
         return status;
@@ -216,10 +138,9 @@ void flmm_lmm_free(flmm_lmm *m)
     if (!m) {
         return;
     }
-    flmm_chol_free(m->chol);
+    flmm_system_free(&m->system);
     free(m->offset);
     free(m->square);
-    free(m->colptr);
     free(m->Lambda);
     free(m->U);
     free(m->gram);
@@ -230,7 +151,7 @@ void flmm_lmm_free(flmm_lmm *m)
     free(m->b);
     free(m->e);
     free(m->V);
-    free(m->small);
+    free(m->partial);
     free(m->work);
     free(m->Ad);
     free(m->c);
@@ -241,49 +162,14 @@ void flmm_lmm_free(flmm_lmm *m)
 
 /* --- value ------------------------------------------------------------------- */
 
-/* M = Lambda' A Lambda + I into the slots of the factorization. */
-static void fill_M(flmm_lmm *m)
-{
-    const flmm_crossproducts *x = &m->data;
-    double *values = flmm_chol_values(m->chol);
-    const int64_t *slot = flmm_chol_slot(m->chol);
-    double *t = m->small, *C = t + (ptrdiff_t)m->most_columns * m->most_columns;
-    for (int32_t g = 0; g < x->nf; g++) {
-        const int32_t cg = x->nc[g];
-        const double *Lg = m->Lambda + m->square[g];
-        for (int32_t j = 0; j < x->nl[g]; j++) {
-            const int64_t *start = m->colptr + m->offset[g] + (int64_t)j * cg;
-            int64_t above = 0;
-            for (int32_t f = 0; f < g; f++) {
-                const int32_t cf = x->nc[f];
-                const ptrdiff_t pair = pair_index(f, g);
-                for (int64_t k = x->indptr[pair][j]; k < x->indptr[pair][j + 1]; k++) {
-                    sandwich(cf, cg, m->Lambda + m->square[f], x->values[pair] + k * cf * cg, Lg, t, C);
-                    for (int32_t b = 0; b < cg; b++) {
-                        for (int32_t a = 0; a < cf; a++) {
-                            values[slot[start[b] + above + a]] = C[a * cg + b];
-                        }
-                    }
-                    above += cf;
-                }
-            }
-            sandwich(cg, cg, Lg, x->ZtWZ[g] + (int64_t)j * cg * cg, Lg, t, C);
-            for (int32_t b = 0; b < cg; b++) {
-                for (int32_t a = 0; a <= b; a++) {
-                    values[slot[start[b] + above + a]] = C[a * cg + b] + (a == b ? 1.0 : 0.0);
-                }
-            }
-        }
-    }
-}
-
-/* out (factor order, m columns) = Lambda' in (caller's order, m columns) */
+/* out (system order, m columns) = Lambda' in (caller's order, m columns) */
 static void apply_Lambda_t(const flmm_lmm *m, int32_t columns, int32_t factor, const double *in,
                            double *out)
 {
     const int32_t nc = m->data.nc[factor];
-    const int64_t *position = flmm_chol_position(m->chol);
+    const int64_t *position = flmm_system_position(&m->system);
     const double *T = m->Lambda + m->square[factor];
+#pragma omp parallel for schedule(static) num_threads(m->at.threads) if (m->data.nl[factor] > FLMM_WORTH_THREADS)
     for (int64_t l = 0; l < m->data.nl[factor]; l++) {
         const double *block = in + l * nc * columns;
         for (int32_t c = 0; c < nc; c++) {
@@ -308,8 +194,8 @@ static void gram_of_U(flmm_lmm *m)
     char upper = 'U', plain = 'N';
     double one = 1.0;
     memset(m->gram, 0, (size_t)size * (size_t)size * sizeof *m->gram);
-    for (int64_t first = 0; first < m->q; first += 1 << 20) {
-        int depth = (int)(m->q - first < (1 << 20) ? m->q - first : (1 << 20));
+    for (int64_t first = 0; first < m->at.q; first += 1 << 20) {
+        int depth = (int)(m->at.q - first < (1 << 20) ? m->at.q - first : (1 << 20));
         m->blas->dsyrk(&upper, &plain, &size, &depth, &one, m->U + first * size, &size, &one, m->gram,
                        &size);
     }
@@ -318,19 +204,19 @@ static void gram_of_U(flmm_lmm *m)
 static int factorize(flmm_lmm *m, flmm_evaluation *out)
 {
     const int32_t p = m->data.p, width = p + 1;
-    fill_M(m);
-    int status = flmm_chol_factorize(m->chol);
+    m->modes_are_known = 0;
+    int status = flmm_system_factorize(&m->system, m->Lambda);
     if (status != FLMM_OK) {
         return status;
     }
-    out->ldL2 = flmm_chol_logdet(m->chol);
+    out->ldL2 = flmm_system_logdet(&m->system);
     if (!isfinite(out->ldL2)) {
         return FLMM_M_NOT_POSITIVE;
     }
     for (int32_t f = 0; f < m->data.nf; f++) {
         apply_Lambda_t(m, width, f, m->data.ZtWXy[f], m->U);
     }
-    flmm_chol_solve_L(m->chol, width, m->U, m->work);
+    flmm_system_solve_L(&m->system, width, m->U, m->work);
     gram_of_U(m);
 
     /* RX'RX = X'WX - RZX'RZX, column-major upper triangle */
@@ -370,32 +256,39 @@ static int factorize(flmm_lmm *m, flmm_evaluation *out)
 static void multiply_A(const flmm_lmm *m, int32_t factor, const double *v, double *out)
 {
     const flmm_crossproducts *x = &m->data;
-    memset(out, 0, (size_t)m->q * sizeof *out);
-    for (int32_t g = 0; g < x->nf; g++) {
-        const int32_t cg = x->nc[g];
-        for (int32_t j = 0; j < x->nl[g]; j++) {
-            const int64_t own = m->offset[g] + (int64_t)j * cg;
-            if (factor < 0 || factor == g) {
-                const double *G = x->ZtWZ[g] + (int64_t)j * cg * cg;
-                for (int32_t a = 0; a < cg; a++) {
-                    for (int32_t b = 0; b < cg; b++) {
-                        out[own + a] += G[a * cg + b] * v[own + b];
+    memset(out, 0, (size_t)m->at.q * sizeof *out);
+    for (int32_t f = 0; f < x->nf; f++) {
+        const int32_t cf = x->nc[f];
+        if (factor < 0 || factor == f) {
+#pragma omp parallel for schedule(static) num_threads(m->at.threads) if (x->nl[f] > FLMM_WORTH_THREADS)
+            for (int64_t i = 0; i < x->nl[f]; i++) {
+                const int64_t own = m->offset[f] + i * cf;
+                const double *G = x->ZtWZ[f] + i * cf * cf;
+                for (int32_t a = 0; a < cf; a++) {
+                    double s = 0.0;
+                    for (int32_t b = 0; b < cf; b++) {
+                        s += G[a * cf + b] * v[own + b];
                     }
+                    out[own + a] += s;
                 }
             }
-            for (int32_t f = 0; f < g; f++) {
-                if (factor >= 0 && factor != f && factor != g) {
-                    continue;
-                }
-                const int32_t cf = x->nc[f];
-                const ptrdiff_t pair = pair_index(f, g);
-                for (int64_t k = x->indptr[pair][j]; k < x->indptr[pair][j + 1]; k++) {
-                    const int64_t other = m->offset[f] + (int64_t)x->indices[pair][k] * cf;
+        }
+        for (int32_t g = f + 1; g < x->nf; g++) {
+            const int down = factor < 0 || factor == g, up = factor < 0 || factor == f;
+            if (!down && !up) {
+                continue;
+            }
+            const int32_t cg = x->nc[g];
+            const ptrdiff_t pair = flmm_pair(f, g);
+            for (int64_t i = 0; i < x->nl[f]; i++) {
+                const int64_t own = m->offset[f] + i * cf;
+                for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
+                    const int64_t other = m->offset[g] + (int64_t)x->indices[pair][k] * cg;
                     const double *B = x->values[pair] + k * cf * cg;
                     for (int32_t a = 0; a < cf; a++) {
                         for (int32_t b = 0; b < cg; b++) {
-                            out[other + a] += B[a * cg + b] * v[own + b];
-                            out[own + b] += B[a * cg + b] * v[other + a];
+                            out[own + a] += down ? B[a * cg + b] * v[other + b] : 0.0;
+                            out[other + b] += up ? B[a * cg + b] * v[own + a] : 0.0;
                         }
                     }
                 }
@@ -407,10 +300,14 @@ static void multiply_A(const flmm_lmm *m, int32_t factor, const double *v, doubl
 /* u, b and e = Z'Wy - Z'WX beta - A b */
 static void solve_modes(flmm_lmm *m)
 {
+    if (m->modes_are_known) {
+        return;
+    }
+    m->modes_are_known = 1;
     const flmm_crossproducts *x = &m->data;
     const int32_t p = x->p, width = p + 1;
-    const int64_t *position = flmm_chol_position(m->chol);
-    for (int64_t i = 0; i < m->q; i++) {
+    const int64_t *position = flmm_system_position(&m->system);
+    for (int64_t i = 0; i < m->at.q; i++) {
         const double *row = m->U + i * width;
         double s = row[p];
         for (int32_t j = 0; j < p; j++) {
@@ -418,7 +315,7 @@ static void solve_modes(flmm_lmm *m)
         }
         m->u[i] = s;
     }
-    flmm_chol_solve_Lt(m->chol, 1, m->u, m->work);
+    flmm_system_solve_Lt(&m->system, 1, m->u, m->work);
     for (int32_t f = 0; f < x->nf; f++) {
         const int32_t nc = x->nc[f];
         const double *T = m->Lambda + m->square[f];
@@ -453,60 +350,86 @@ static int fixed_part_of_inverse(flmm_lmm *m)
 {
     int p = m->data.p;
     if (!m->V) {
-        m->V = new_doubles(m->q * p);
+        m->V = new_doubles(m->at.q * p);
         if (!m->V) {
             return FLMM_NO_MEMORY;
         }
     }
-    for (int64_t i = 0; i < m->q; i++) {
+    for (int64_t i = 0; i < m->at.q; i++) {
         memcpy(m->V + i * p, m->U + i * (p + 1), (size_t)p * sizeof *m->V);
     }
     char left = 'L', upper = 'U', transposed = 'T', nonunit = 'N';
     double one = 1.0;
-    int columns = (int)m->q;
+    int columns = (int)m->at.q;
     if (p > 0) {
         m->blas->dtrsm(&left, &upper, &transposed, &nonunit, &p, &columns, &one, m->RX, &p, m->V, &p);
     }
-    flmm_chol_solve_Lt(m->chol, p, m->V, m->work);
+    flmm_system_solve_Lt(&m->system, p, m->V, m->work);
     return FLMM_OK;
+}
+
+/* S += I - [C^-1]_ll over some levels of one factor, lower triangle */
+static void add_traces(const flmm_lmm *m, int32_t f, int64_t from, int64_t to, int reml, double *S)
+{
+    const int32_t p = m->data.p, nc = m->data.nc[f];
+    const int64_t *position = flmm_system_position(&m->system) + m->offset[f];
+    double *block = S + (ptrdiff_t)nc * nc;          /* workspace behind the sum */
+    memset(S, 0, (size_t)nc * (size_t)nc * sizeof *S);
+    for (int64_t l = from; l < to; l++) {
+        flmm_system_inverse_at(&m->system, f, l, block);
+        for (int32_t a = 0; a < nc; a++) {
+            const double *Va = reml ? m->V + position[l * nc + a] * p : NULL;
+            for (int32_t b = 0; b <= a; b++) {
+                double s = (a == b ? 1.0 : 0.0) - block[a * nc + b];
+                if (reml) {
+                    const double *Vb = m->V + position[l * nc + b] * p;
+                    for (int32_t r = 0; r < p; r++) {
+                        s -= Va[r] * Vb[r];
+                    }
+                }
+                S[a * nc + b] += s;
+            }
+        }
+    }
 }
 
 /* trace[f] = sum over levels of I - [C^-1]_ll */
 static int traces(flmm_lmm *m, int reml, double *trace)
 {
     const flmm_crossproducts *x = &m->data;
-    const int32_t p = x->p;
-    const int64_t *position = flmm_chol_position(m->chol);
-    int status = flmm_chol_inverse(m->chol);
+    int status = flmm_system_inverse(&m->system);
     if (status == FLMM_OK && reml) {
         status = fixed_part_of_inverse(m);
+    }
+    if (status == FLMM_OK && !m->partial) {
+        int64_t most = 0;
+        for (int32_t f = 0; f < x->nf; f++) {
+            const int64_t need = (x->nl[f] / LEVELS + 1) * 2 * x->nc[f] * x->nc[f];
+            most = need > most ? need : most;
+        }
+        m->partial = new_doubles(most);
+        status = m->partial ? FLMM_OK : FLMM_NO_MEMORY;
     }
     if (status != FLMM_OK) {
         return status;
     }
     for (int32_t f = 0; f < x->nf; f++) {
         const int32_t nc = x->nc[f];
+        const int64_t chunks = (x->nl[f] + LEVELS - 1) / LEVELS;
+        const ptrdiff_t stride = 2 * (ptrdiff_t)nc * nc;
+#pragma omp parallel for schedule(static) num_threads(m->at.threads) if (x->nl[f] > FLMM_WORTH_THREADS)
+        for (int64_t k = 0; k < chunks; k++) {
+            const int64_t end = (k + 1) * LEVELS < x->nl[f] ? (k + 1) * LEVELS : x->nl[f];
+            add_traces(m, f, k * LEVELS, end, reml, m->partial + k * stride);
+        }
         double *S = trace + m->square[f];
         memset(S, 0, (size_t)nc * (size_t)nc * sizeof *S);
-        for (int64_t l = 0; l < x->nl[f]; l++) {
-            const int64_t own = m->offset[f] + l * nc;
+        for (int64_t k = 0; k < chunks; k++) {
             for (int32_t a = 0; a < nc; a++) {
-                const int64_t i = position[own + a];
                 for (int32_t b = 0; b <= a; b++) {
-                    const int64_t j = position[own + b];
-                    double s = (a == b ? 1.0 : 0.0) - flmm_chol_inverse_at(m->chol, i, j);
-                    if (reml) {
-                        for (int32_t r = 0; r < p; r++) {
-                            s -= m->V[i * p + r] * m->V[j * p + r];
-                        }
-                    }
-                    S[a * nc + b] += s;
+                    S[a * nc + b] += m->partial[k * stride + a * nc + b];
+                    S[b * nc + a] = S[a * nc + b];
                 }
-            }
-        }
-        for (int32_t a = 0; a < nc; a++) {
-            for (int32_t b = 0; b < a; b++) {
-                S[b * nc + a] = S[a * nc + b];
             }
         }
     }
@@ -535,12 +458,18 @@ static void scores(const flmm_lmm *m, double *score)
 
 static int make_room(flmm_lmm *m, int32_t nd)
 {
+    if (!m->d) {
+        m->d = new_doubles(m->at.q);
+        if (!m->d) {
+            return FLMM_NO_MEMORY;
+        }
+    }
     if (nd > m->nd_room) {
         free(m->Ad);
         free(m->c);
         free(m->h);
-        m->Ad = new_doubles(m->q * nd);
-        m->c = new_doubles(m->q * nd);
+        m->Ad = new_doubles(m->at.q * nd);
+        m->c = new_doubles(m->at.q * nd);
         m->h = new_doubles((int64_t)nd * m->data.p);
         m->nd_room = m->Ad && m->c && m->h ? nd : 0;
         if (!m->nd_room) {
@@ -548,7 +477,7 @@ static int make_room(flmm_lmm *m, int32_t nd)
         }
     }
     if (nd > m->work_columns) {
-        double *work = new_doubles(flmm_chol_work(m->chol) * nd);
+        double *work = new_doubles(flmm_system_work(&m->system) * nd);
         if (!work) {
             return FLMM_NO_MEMORY;
         }
@@ -563,7 +492,7 @@ static int make_room(flmm_lmm *m, int32_t nd)
 static void direction(flmm_lmm *m, int32_t factor, const double *D)
 {
     const int32_t nc = m->data.nc[factor];
-    memset(m->d, 0, (size_t)m->q * sizeof *m->d);
+    memset(m->d, 0, (size_t)m->at.q * sizeof *m->d);
     for (int64_t i = m->offset[factor]; i < m->offset[factor + 1]; i += nc) {
         for (int32_t a = 0; a < nc; a++) {
             for (int32_t b = 0; b < nc; b++) {
@@ -586,7 +515,7 @@ static int information(flmm_lmm *m, int32_t nd, const int32_t *factor_of, const 
     for (int32_t i = 0; i < nd; i++) {
         const int32_t f = factor_of[i];
         const int32_t nc = x->nc[f];
-        double *Ad = m->Ad + (ptrdiff_t)i * m->q, *h = m->h + (ptrdiff_t)i * p;
+        double *Ad = m->Ad + (ptrdiff_t)i * m->at.q, *h = m->h + (ptrdiff_t)i * p;
         direction(m, f, Di);
         Di += (ptrdiff_t)nc * nc;
         multiply_A(m, f, m->d, Ad);
@@ -597,7 +526,7 @@ static int information(flmm_lmm *m, int32_t nd, const int32_t *factor_of, const 
                 h[r] += row[r] * m->d[k];
             }
         }
-        const int64_t *position = flmm_chol_position(m->chol);
+        const int64_t *position = flmm_system_position(&m->system);
         for (int32_t g = 0; g < x->nf; g++) {
             const int32_t cg = x->nc[g];
             const double *T = m->Lambda + m->square[g];
@@ -612,10 +541,10 @@ static int information(flmm_lmm *m, int32_t nd, const int32_t *factor_of, const 
             }
         }
     }
-    flmm_chol_solve_L(m->chol, nd, m->c, m->work);
+    flmm_system_solve_L(&m->system, nd, m->c, m->work);
 
     /* RX' h_i = X'WZ d_i - RZX' c_i */
-    for (int64_t k = 0; k < m->q; k++) {
+    for (int64_t k = 0; k < m->at.q; k++) {
         const double *row = m->U + k * width;
         for (int32_t i = 0; i < nd; i++) {
             const double c = m->c[k * nd + i];
@@ -638,11 +567,11 @@ static int information(flmm_lmm *m, int32_t nd, const int32_t *factor_of, const 
         Di += (ptrdiff_t)x->nc[f] * x->nc[f];
         for (int32_t j = 0; j <= i; j++) {
             double s = 0.0;
-            const double *Ad = m->Ad + (ptrdiff_t)j * m->q;
+            const double *Ad = m->Ad + (ptrdiff_t)j * m->at.q;
             for (int64_t k = m->offset[f]; k < m->offset[f + 1]; k++) {
                 s += m->d[k] * Ad[k];
             }
-            for (int64_t k = 0; k < m->q; k++) {
+            for (int64_t k = 0; k < m->at.q; k++) {
                 s -= m->c[k * nd + i] * m->c[k * nd + j];
             }
             for (int32_t r = 0; r < p; r++) {
@@ -662,7 +591,7 @@ int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int
 {
     memcpy(m->Lambda, Lambda, (size_t)m->square[m->data.nf] * sizeof *Lambda);
     int status = factorize(m, out);
-    if (status == FLMM_OK) {
+    if (status == FLMM_OK && what & (FLMM_SCORE | FLMM_INFORMATION)) {
         solve_modes(m);
     }
     if (status == FLMM_OK && what & FLMM_TRACE) {
@@ -677,12 +606,13 @@ int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int
     return status;
 }
 
-void flmm_lmm_solution(const flmm_lmm *m, double *beta, double *u, double *b)
+void flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b)
 {
-    const int64_t *position = flmm_chol_position(m->chol);
+    solve_modes(m);
+    const int64_t *position = flmm_system_position(&m->system);
     memcpy(beta, m->beta, (size_t)m->data.p * sizeof *beta);
-    memcpy(b, m->b, (size_t)m->q * sizeof *b);
-    for (int64_t i = 0; i < m->q; i++) {
+    memcpy(b, m->b, (size_t)m->at.q * sizeof *b);
+    for (int64_t i = 0; i < m->at.q; i++) {
         u[i] = m->u[position[i]];
     }
 }
@@ -690,69 +620,47 @@ void flmm_lmm_solution(const flmm_lmm *m, double *beta, double *u, double *b)
 void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX)
 {
     const int32_t p = m->data.p;
-    const int64_t *position = flmm_chol_position(m->chol);
+    const int64_t *position = flmm_system_position(&m->system);
     for (int32_t i = 0; i < p; i++) {
         for (int32_t j = 0; j < p; j++) {
             RX[(ptrdiff_t)i * p + j] = m->RX[(ptrdiff_t)j * p + i];
         }
     }
-    for (int64_t i = 0; i < m->q; i++) {
+    for (int64_t i = 0; i < m->at.q; i++) {
         memcpy(RZX + i * p, m->U + position[i] * (p + 1), (size_t)p * sizeof *RZX);
     }
 }
 
 int flmm_lmm_inverse_blocks(flmm_lmm *m, double *blocks)
 {
-    const int64_t *position = flmm_chol_position(m->chol);
-    const int status = flmm_chol_inverse(m->chol);
+    const int status = flmm_system_inverse(&m->system);
     if (status != FLMM_OK) {
         return status;
     }
     for (int32_t f = 0; f < m->data.nf; f++) {
-        const int32_t nc = m->data.nc[f];
-        for (int64_t i = m->offset[f]; i < m->offset[f + 1]; i += nc) {
-            for (int32_t a = 0; a < nc; a++) {
-                for (int32_t b = 0; b < nc; b++) {
-                    *blocks++ = flmm_chol_inverse_at(m->chol, position[i + a], position[i + b]);
-                }
-            }
+        const ptrdiff_t size = (ptrdiff_t)m->data.nc[f] * m->data.nc[f];
+        for (int64_t l = 0; l < m->data.nl[f]; l++, blocks += size) {
+            flmm_system_inverse_at(&m->system, f, l, blocks);
         }
     }
     return FLMM_OK;
 }
 
-void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *supernodal)
+void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind)
 {
-    flmm_chol_describe(m->chol, nnz_L, supernodal);
+    flmm_system_describe(&m->system, nnz_L, kind);
 }
 
 int flmm_lmm_factor(const flmm_lmm *m, int64_t *nnz, int64_t *colptr, int64_t *rowind, double *x,
                     int64_t *perm)
 {
-    const flmm_chol_view v = flmm_chol_look(m->chol);
-    const int64_t *position = flmm_chol_position(m->chol);
-    int64_t at = 0;
-    for (int64_t j = 0; j < v.n; j++) {
-        const int64_t s = v.supernodal ? v.super_of[j] : 0;
-        const int64_t inside = v.supernodal ? j - v.super[s] : 0;
-        const int64_t height = v.supernodal ? v.rowptr[s + 1] - v.rowptr[s] : v.count[j];
-        const int64_t *row = v.supernodal ? v.rows + v.rowptr[s] : v.rowind + v.colptr[j];
-        const double *value = v.supernodal ? v.x + v.valptr[s] + inside * height : v.x + v.colptr[j];
-        if (colptr) {
-            colptr[j] = at;
-            for (int64_t k = inside; k < height; k++) {
-                rowind[at + k - inside] = row[k];
-                x[at + k - inside] = value[k];
-            }
-        }
-        at += height - inside;
-    }
+    *nnz = flmm_system_factor(&m->system, colptr, rowind, x);
     if (colptr) {
-        colptr[v.n] = at;
-        for (int64_t i = 0; i < v.n; i++) {
+        const int64_t *position = flmm_system_position(&m->system);
+        colptr[m->at.q] = *nnz;
+        for (int64_t i = 0; i < m->at.q; i++) {
             perm[position[i]] = i;
         }
     }
-    *nnz = at;
     return FLMM_OK;
 }

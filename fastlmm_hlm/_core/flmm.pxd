@@ -16,6 +16,8 @@ cdef extern from "flmm.h" nogil:
         FLMM_TRACE
         FLMM_SCORE
         FLMM_INFORMATION
+        FLMM_BLOCK
+        FLMM_WHOLE
 
     ctypedef struct flmm_blas:
         void (*dgemm)(char *, char *, int *, int *, int *, double *, double *, int *, double *, int *,
@@ -59,16 +61,16 @@ cdef extern from "flmm.h" nogil:
     int flmm_crossprod_factor(int64_t, int32_t, int32_t, const int32_t *, const flmm_column *, int32_t,
                               const flmm_column *, const double *, const double *, double *, double *)
     int flmm_rows_by_level(int64_t, int32_t, const int32_t *, int64_t *, int64_t *)
-    int flmm_pairs_count(int32_t, const int32_t *, int32_t, const int64_t *, const int64_t *, int64_t *,
+    int flmm_pairs_count(int32_t, const int64_t *, const int64_t *, int32_t, const int32_t *, int64_t *,
                          int64_t *)
-    int flmm_pairs_fill(int32_t, int32_t, const int32_t *, const flmm_column *, int32_t, int32_t,
-                        const flmm_column *, const double *, const int64_t *, const int64_t *, int64_t *,
+    int flmm_pairs_fill(int32_t, int32_t, const int64_t *, const int64_t *, const flmm_column *, int32_t,
+                        int32_t, const int32_t *, const flmm_column *, const double *, int64_t *,
                         const int64_t *, int32_t *, double *)
-    int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, flmm_lmm **)
+    int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, int, int32_t, flmm_lmm **)
     void flmm_lmm_free(flmm_lmm *)
     int flmm_lmm_evaluate(flmm_lmm *, const double *, int, int, int32_t, const int32_t *, const double *,
                           flmm_evaluation *)
-    void flmm_lmm_solution(const flmm_lmm *, double *, double *, double *)
+    void flmm_lmm_solution(flmm_lmm *, double *, double *, double *)
     void flmm_lmm_blocks(const flmm_lmm *, double *, double *)
     int flmm_lmm_inverse_blocks(flmm_lmm *, double *)
     void flmm_lmm_describe(const flmm_lmm *, int64_t *, int *)

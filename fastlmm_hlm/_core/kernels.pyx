@@ -13,6 +13,7 @@ import numpy as np
 from fastlmm_hlm.errors import FactorizationError
 
 VALUE, TRACE, SCORE, INFORMATION = flmm.FLMM_VALUE, flmm.FLMM_TRACE, flmm.FLMM_SCORE, flmm.FLMM_INFORMATION
+BLOCK, WHOLE = flmm.FLMM_BLOCK, flmm.FLMM_WHOLE
 
 cdef flmm.flmm_blas BLAS
 BLAS.dgemm = cython_blas.dgemm
@@ -163,9 +164,9 @@ def crossprod_pairs(
 
     Returns
     -------
-    indptr : (nl_g + 1,) int64
+    indptr : (nl_f + 1,) int64
     indices : (pairs,) int32
-        Levels of f that meet each level of g, increasing.
+        Levels of g that meet each level of f, increasing.
     values : (pairs, nc_f, nc_g) float64
     """
     cdef int status
@@ -175,27 +176,26 @@ def crossprod_pairs(
     check_rows(n, z_f, "Z of the first factor")
     check_rows(n, z_g, "Z of the second factor")
     cdef const double *wp = weights_or_null(w, n)
-    cdef int64_t[::1] start = np.zeros(nl_g + 1, dtype=np.int64)
+    cdef int64_t[::1] start = np.zeros(nl_f + 1, dtype=np.int64)
     cdef int64_t[::1] order = np.empty(max(n, 1), dtype=np.int64)
-    cdef int64_t[::1] marker = np.empty(nl_f, dtype=np.int64)
-    indptr = np.zeros(nl_g + 1, dtype=np.int64)
+    cdef int64_t[::1] marker = np.empty(nl_g, dtype=np.int64)
+    indptr = np.zeros(nl_f + 1, dtype=np.int64)
     cdef int64_t[::1] indptr_view = indptr
     cdef const int32_t *fp = &level_f[0] if n else NULL
     cdef const int32_t *gp = &level_g[0] if n else NULL
     with nogil:
-        status = flmm.flmm_rows_by_level(n, nl_g, gp, &start[0], &order[0])
+        status = flmm.flmm_rows_by_level(n, nl_f, fp, &start[0], &order[0])
         if status == flmm.FLMM_OK:
-            status = flmm.flmm_pairs_count(nl_f, fp, nl_g, &start[0], &order[0], &marker[0], &indptr_view[0])
+            status = flmm.flmm_pairs_count(nl_f, &start[0], &order[0], nl_g, gp, &marker[0], &indptr_view[0])
     check(status)
-    pairs = int(indptr[nl_g])
+    pairs = int(indptr[nl_f])
     indices = np.empty(max(pairs, 1), dtype=np.int32)
     values = np.empty((max(pairs, 1), z_f.size, z_g.size))
     cdef int32_t[::1] indices_view = indices
     cdef double[:, :, ::1] values_view = values
     with nogil:
-        status = flmm.flmm_pairs_fill(z_f.size, nl_f, fp, z_f.ptr, z_g.size, nl_g, z_g.ptr, wp, &start[0],
-                                      &order[0], &marker[0], &indptr_view[0], &indices_view[0],
-                                      &values_view[0, 0, 0])
+        status = flmm.flmm_pairs_fill(z_f.size, nl_f, &start[0], &order[0], z_f.ptr, z_g.size, nl_g, gp, z_g.ptr,
+                                      wp, &marker[0], &indptr_view[0], &indices_view[0], &values_view[0, 0, 0])
     check(status)
     return indptr, indices[:pairs], values[:pairs]
 
@@ -210,6 +210,10 @@ cdef class LmmKernel:
     XyWXy : (p+1, p+1) float64 array
     pairs : dict (f, g) -> (indptr, indices, values) for f < g
         As from `crossprod_pairs`.
+    route : BLOCK or WHOLE
+        Eliminate the first factor in closed form, or give all of M to CHOLMOD.
+    threads : int
+        Threads of the loops over levels; results do not depend on it.
     """
 
     cdef flmm.flmm_lmm *ptr
@@ -219,7 +223,8 @@ cdef class LmmKernel:
     cdef readonly object nc, nl
     cdef list keep
 
-    def __cinit__(self, list ZtWZ, list ZtWXy, const double[:, ::1] XyWXy, dict pairs):
+    def __cinit__(self, list ZtWZ, list ZtWXy, const double[:, ::1] XyWXy, dict pairs,
+                  int route=flmm.FLMM_BLOCK, int threads=1):
         cdef flmm.flmm_crossproducts data
         cdef const double[:, :, ::1] block
         cdef const int64_t[::1] indptr
@@ -252,7 +257,7 @@ cdef class LmmKernel:
         for g in range(nf):
             for f in range(g):
                 indptr, indices, block = pairs[f, g]
-                if (indptr.shape[0] != nl_view[g] + 1 or indices.shape[0] != indptr[nl_view[g]]
+                if (indptr.shape[0] != nl_view[f] + 1 or indices.shape[0] != indptr[nl_view[f]]
                         or block.shape[0] != indices.shape[0] or indices.shape[0] == 0
                         or block.shape[1] != nc_view[f] or block.shape[2] != nc_view[g]):
                     raise ValueError(f"the pairs of factors {f} and {g} do not fit their factors")
@@ -264,7 +269,7 @@ cdef class LmmKernel:
         data.ZtWZ, data.ZtWXy, data.XyWXy = tables, tables + nf, &XyWXy[0, 0]
         data.indptr, data.indices, data.values = starts, met, tables + 2 * nf
         with nogil:
-            status = flmm.flmm_lmm_new(&BLAS, &data, &self.ptr)
+            status = flmm.flmm_lmm_new(&BLAS, &data, route, threads, &self.ptr)
         check(status)
 
     def __dealloc__(self):
@@ -355,11 +360,11 @@ cdef class LmmKernel:
         return out
 
     def describe(self):
-        """Nonzeros of L, and whether CHOLMOD took its supernodal form."""
+        """Nonzeros of L; whether the core is dense (BLOCK) or the factor supernodal (WHOLE)."""
         cdef int64_t nnz
-        cdef int supernodal
-        flmm.flmm_lmm_describe(self.ptr, &nnz, &supernodal)
-        return int(nnz), bool(supernodal)
+        cdef int kind
+        flmm.flmm_lmm_describe(self.ptr, &nnz, &kind)
+        return int(nnz), bool(kind)
 
     def factor(self):
         """L as (indptr, indices, values) of a CSC matrix, and its ordering perm (q,)."""

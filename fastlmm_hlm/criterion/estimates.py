@@ -134,7 +134,7 @@ def conditional_variances(criterion, estimates):
     """
     criterion.evaluate_templates(estimates.templates)
     out = []
-    for f, blocks in enumerate(criterion.kernel.inverse_blocks()):
+    for f, blocks in enumerate(criterion.inverse_blocks()):
         Lambda = np.zeros(blocks.shape[1:])
         for term, T in zip(criterion.terms, estimates.templates):
             if term.factor == f:

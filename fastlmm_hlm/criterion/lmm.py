@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.threads import one_blas_thread
 from fastlmm_hlm.criterion.start import moment_start
 from fastlmm_hlm.design.covariance import lower_factor
 from fastlmm_hlm.errors import FactorizationError
@@ -24,6 +25,8 @@ from fastlmm_hlm.errors import FactorizationError
 # Singular values of lambda below FLOOR / sqrt(rows per level) are raised to it where
 # traces are divided by lambda: relative error of the traces about 1e-8 either way.
 FLOOR = 1e-4
+# Random effects from which BLAS calls are large enough for BLAS to use threads.
+BLAS_MATTERS = 100
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class LmmCriterion:
     centrings : list of Centring
         Basis in which the columns of each grouping factor were summed.
     reml : bool
+    factorization : {"auto", "block", "cholmod"}
+    threads : int
+        Threads of the loops over levels; results do not depend on it.
 
     Attributes
     ----------
@@ -61,10 +67,14 @@ class LmmCriterion:
         Calls of `value` and `evaluate` so far.
     """
 
-    def __init__(self, products, terms, centrings, reml):
+    def __init__(self, products, terms, centrings, reml, factorization="auto", threads=1):
         self.products, self.terms, self.reml = products, terms, bool(reml)
         self.centrings = centrings
-        self.kernel = kernels.LmmKernel(products.ZtWZ, products.ZtWXy, products.XyWXy, products.pairs)
+        route = kernels.WHOLE if factorization == "cholmod" else kernels.BLOCK
+        self.kernel = kernels.LmmKernel(
+            products.ZtWZ, products.ZtWXy, products.XyWXy, products.pairs, route, threads
+        )
+        self._blas_matters = self.kernel.q > BLAS_MATTERS
         self.N = products.n - products.p if reml else products.n
         self.nc = [G.shape[1] for G in products.ZtWZ]
         self.starts = np.concatenate([[0], np.cumsum([c * c for c in self.nc])])
@@ -166,6 +176,15 @@ class LmmCriterion:
 
     # --- evaluation ----------------------------------------------------------
 
+    def _evaluate(self, *args):
+        with one_blas_thread(self._blas_matters):
+            return self.kernel.evaluate(*args)
+
+    def inverse_blocks(self):
+        """Diagonal blocks of M^-1 at the last point, list of (nl, nc, nc) by grouping factor."""
+        with one_blas_thread(self._blas_matters):
+            return self.kernel.inverse_blocks()
+
     def _criterion(self, ldL2, ldRX2, pwrss):
         value = ldL2 + self.N * (1.0 + math.log(2.0 * math.pi * pwrss / self.N)) - self.products.sum_log_weights
         return value + ldRX2 if self.reml else value
@@ -173,7 +192,7 @@ class LmmCriterion:
     def value(self, par):
         """The criterion alone."""
         self.evaluations += 1
-        ldL2, ldRX2, pwrss, *_ = self.kernel.evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
+        ldL2, ldRX2, pwrss, *_ = self._evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
         return self._criterion(ldL2, ldRX2, pwrss)
 
     def _directions(self, par):
@@ -207,10 +226,10 @@ class LmmCriterion:
         on_boundary = any(is_raised for _, is_raised in raised)
         traces_at = [root for root, _ in raised]
         if on_boundary:
-            trace = self.kernel.evaluate(self._Lambda(traces_at), kernels.TRACE, self.reml)[3]
+            trace = self._evaluate(self._Lambda(traces_at), kernels.TRACE, self.reml)[3]
         V, factor_of, D = self._directions(par)
         what = kernels.SCORE | kernels.INFORMATION | (0 if on_boundary else kernels.TRACE)
-        ldL2, ldRX2, pwrss, own_trace, score, q = self.kernel.evaluate(
+        ldL2, ldRX2, pwrss, own_trace, score, q = self._evaluate(
             self._Lambda(roots), what, self.reml, factor_of, D
         )
         trace = trace if on_boundary else own_trace
@@ -262,7 +281,7 @@ class LmmCriterion:
             np.linalg.solve(self._basis_of(term), template) for term, template in zip(self.terms, templates)
         )
         self.evaluations += 1
-        ldL2, ldRX2, pwrss, *_ = self.kernel.evaluate(Lambda, kernels.VALUE, self.reml)
+        ldL2, ldRX2, pwrss, *_ = self._evaluate(Lambda, kernels.VALUE, self.reml)
         return ldL2, ldRX2, pwrss, self._criterion(ldL2, ldRX2, pwrss)
 
     @staticmethod

@@ -63,8 +63,8 @@ def _pairs_of_levels(products, s, t):
     indptr, indices, values = products.pairs[first, second]
     level = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     if s.factor == first:
-        return indices, level, values[:, s.columns, t.columns]
-    return level, indices, values[:, t.columns, s.columns].transpose(0, 2, 1)
+        return level, indices, values[:, s.columns, t.columns]
+    return indices, level, values[:, t.columns, s.columns].transpose(0, 2, 1)
 
 
 def _products_of_blocks(products, s, t, S, T, F_s, F_t):

@@ -61,22 +61,22 @@ class CrossProducts:
         self.ZtWXy = [a + b for a, b in zip(self.ZtWXy, other.ZtWXy)]
         for (f, g), theirs in other.pairs.items():
             ours = self.pairs[f, g]
-            self.pairs[f, g] = _add_pairs(ours, theirs, self.ZtWZ[f].shape[0])
+            self.pairs[f, g] = _add_pairs(ours, theirs, self.ZtWZ[g].shape[0])
 
 
-def _add_pairs(ours, theirs, nl_f):
+def _add_pairs(ours, theirs, nl_g):
     """Union of two tables of blocks, summed where both have the pair."""
     keys, values = [], []
     for indptr, indices, blocks in (ours, theirs):
-        level_g = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
-        keys.append(level_g * nl_f + indices)
+        level_f = np.repeat(np.arange(len(indptr) - 1, dtype=np.int64), np.diff(indptr))
+        keys.append(level_f * nl_g + indices)
         values.append(blocks)
     union, place = np.unique(np.concatenate(keys), return_inverse=True)
     out = np.zeros((len(union), *values[0].shape[1:]))
     out[place[: len(keys[0])]] += values[0]
     out[place[len(keys[0]) :]] += values[1]
-    indptr = np.searchsorted(union, np.arange(len(ours[0]), dtype=np.int64) * nl_f)
-    return indptr.astype(np.int64), (union % nl_f).astype(np.int32), out
+    indptr = np.searchsorted(union, np.arange(len(ours[0]), dtype=np.int64) * nl_g)
+    return indptr.astype(np.int64), (union % nl_g).astype(np.int32), out
 
 
 def choose_shift(design):

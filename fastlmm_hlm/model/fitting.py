@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
+from fastlmm_hlm._core.threads import available_threads
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
@@ -212,6 +213,13 @@ def _settle(criterion, par, tolerance):
     return par
 
 
+def make_criterion(products, terms, centrings, settings):
+    """The criterion under the settings' choices of likelihood, factorization and threads."""
+    control = settings.control
+    threads = available_threads() if control.threads is None else control.threads
+    return LmmCriterion(products, terms, centrings, settings.REML, control.factorization, threads)
+
+
 def solve(design, products, centrings, settings, templates=None):
     """Optimize and certify; `templates` are a starting point known from another fit.
 
@@ -221,7 +229,7 @@ def solve(design, products, centrings, settings, templates=None):
     """
     began = time.perf_counter()
     control = settings.control
-    criterion = LmmCriterion(products, design.terms, centrings, settings.REML)
+    criterion = make_criterion(products, design.terms, centrings, settings)
     point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
     point = criterion.align(point)
     given = settings.start is not None and templates is None

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.criterion.estimates import conditional_variances
-from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError, warn_user
 from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.inference import lines
@@ -16,7 +15,14 @@ from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
 from fastlmm_hlm.model import rows as rowwise
-from fastlmm_hlm.model.fitting import checked_templates, fit_frame, frame_of, refit_response, with_changes
+from fastlmm_hlm.model.fitting import (
+    checked_templates,
+    fit_frame,
+    frame_of,
+    make_criterion,
+    refit_response,
+    with_changes,
+)
 from fastlmm_hlm.model.getme import component
 from fastlmm_hlm.model.summary import Summary, rows_left_out
 from fastlmm_hlm.report.html import summary_html
@@ -101,7 +107,7 @@ class LinearMixedModel:
     def _criterion(self):
         """The criterion with its factorization, made again after unpickling."""
         if self._criterion_object is None:
-            self._criterion_object = LmmCriterion(self._products, self._terms, self._centrings, self._estimates.reml)
+            self._criterion_object = make_criterion(self._products, self._terms, self._centrings, self._settings)
         return self._criterion_object
 
     def _rows_or_raise(self, caller):

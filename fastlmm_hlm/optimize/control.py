@@ -7,6 +7,7 @@ from fastlmm_hlm.errors import ArgumentError
 
 OPTIMIZERS = ("newton", "bfgs", "bobyqa", "nelder_mead")
 RANK_CHECKS = ("message+drop.cols", "silent.drop.cols", "warn+drop.cols", "stop.deficient")
+FACTORIZATIONS = ("auto", "block", "cholmod")
 SINGULAR_CHECKS = ("message", "warning", "ignore", "stop")
 
 
@@ -20,12 +21,15 @@ class Control:
     check_rankX: str = "message+drop.cols"
     check_conv_singular: str = "message"
     singular_tolerance: float = 1e-4
+    factorization: str = "auto"
+    threads: int | None = None
 
     def __post_init__(self):
         for name, allowed in (
             ("optimizer", OPTIMIZERS),
             ("check_rankX", RANK_CHECKS),
             ("check_conv_singular", SINGULAR_CHECKS),
+            ("factorization", FACTORIZATIONS),
         ):
             if getattr(self, name) not in allowed:
                 raise ArgumentError(
@@ -36,6 +40,8 @@ class Control:
         count = self.max_evaluations
         if count is not None and not (isinstance(count, Integral) and count >= 1):
             raise ArgumentError(f"lmerControl: max_evaluations = {count!r}; it must be at least 1.")
+        if self.threads is not None and not (isinstance(self.threads, Integral) and self.threads >= 1):
+            raise ArgumentError(f"lmerControl: threads = {self.threads!r}; expected a whole number, at least 1.")
         if self.tolerance is not None and not (isinstance(self.tolerance, Real) and 0 < self.tolerance < 1):
             raise ArgumentError(f"lmerControl: tolerance = {self.tolerance!r}; it must lie between 0 and 1.")
         singular = self.singular_tolerance
@@ -55,6 +61,8 @@ def lmerControl(  # noqa: N802 - lme4's name
     check_rankX="message+drop.cols",
     check_conv_singular="message",
     singular_tolerance=1e-4,
+    factorization="auto",
+    threads=None,
 ):
     """Settings of the fit.
 
@@ -77,9 +85,17 @@ def lmerControl(  # noqa: N802 - lme4's name
     singular_tolerance : float
         A random-effects covariance counts as singular when a standard deviation
         along some direction of its (standardized) columns is below this many sigma.
+    factorization : {"auto", "block", "cholmod"}
+        How the random-effects system is factored: "block" eliminates the grouping
+        factor with most levels in closed form and factors what is left, "cholmod"
+        gives all of it to CHOLMOD.  "auto" is "block".
+    threads : int, optional
+        Threads of the loops over rows and levels; by default the cores this
+        process may use.  The results do not depend on it, to the last bit.
 
     Returns
     -------
     Control
     """
-    return Control(optimizer, max_evaluations, tolerance, check_rankX, check_conv_singular, singular_tolerance)
+    return Control(optimizer, max_evaluations, tolerance, check_rankX, check_conv_singular, singular_tolerance,
+                   factorization, threads)

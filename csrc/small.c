@@ -1,0 +1,54 @@
+/* small.c: products and factors of blocks a few columns wide. */
+#include "system.h"
+
+#include <math.h>
+
+void flmm_sandwich(int32_t ca, int32_t cb, const double *F, const double *B, const double *G, double *t,
+                   double *out)
+{
+    if (ca == 1 && cb == 1) {
+        out[0] = F[0] * B[0] * G[0];
+        return;
+    }
+    for (int32_t a = 0; a < ca; a++) {
+        for (int32_t j = 0; j < cb; j++) {
+            double s = 0.0;
+            for (int32_t b = 0; b < cb; b++) {
+                s += B[a * cb + b] * G[b * cb + j];
+            }
+            t[a * cb + j] = s;
+        }
+    }
+    for (int32_t i = 0; i < ca; i++) {
+        for (int32_t j = 0; j < cb; j++) {
+            double s = 0.0;
+            for (int32_t a = 0; a < ca; a++) {
+                s += F[a * ca + i] * t[a * cb + j];
+            }
+            out[i * cb + j] = s;
+        }
+    }
+}
+
+int flmm_small_cholesky(int32_t c, double *A)
+{
+    for (int32_t j = 0; j < c; j++) {
+        double d = A[j * c + j];
+        for (int32_t k = 0; k < j; k++) {
+            d -= A[j * c + k] * A[j * c + k];
+        }
+        if (!(d > 0.0)) {
+            return 0;
+        }
+        d = sqrt(d);
+        A[j * c + j] = d;
+        for (int32_t i = j + 1; i < c; i++) {
+            double s = A[i * c + j];
+            for (int32_t k = 0; k < j; k++) {
+                s -= A[i * c + k] * A[j * c + k];
+            }
+            A[i * c + j] = s / d;
+        }
+    }
+    return 1;
+}

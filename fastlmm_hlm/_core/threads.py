@@ -1,0 +1,42 @@
+"""How many threads to use, and keeping BLAS out of their way.
+
+BLAS runs on one thread inside a fit.  Two OpenBLAS threads on a busy two-core
+machine made one Cholesky factorization of order 1142 19 times slower, and the
+number of BLAS threads changes the last bits of what it returns, whereas our own
+loops give the same bits on any number of threads.
+"""
+
+import contextlib
+import functools
+import os
+
+
+def available_threads():
+    """Cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@functools.lru_cache(maxsize=1)
+def _blas_controller():
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread(worthwhile=True):
+    """Run the block with BLAS limited to one thread.
+
+    Parameters
+    ----------
+    worthwhile : bool
+        False leaves BLAS alone: its calls are too small to be threaded anyway.
+    """
+    if not worthwhile or os.environ.get("OPENBLAS_NUM_THREADS") == "1":
+        yield
+        return
+    with _blas_controller().limit(limits=1, user_api="blas"):
+        yield
