@@ -7,7 +7,7 @@ Education data: students in classes in schools in districts; teachers who change
 
 import pathlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,24 @@ class Case:
     id : str
     formula : str
     make : callable
-        () -> DataFrame
+        (**sizes) -> DataFrame
+    factors : tuple of str
+        Columns that are categories: grouping factors and factors among the predictors.
+    quick : dict
+        Sizes of a version that takes seconds.
     REML : bool
     """
 
     id: str
     formula: str
     make: object
+    factors: tuple
+    quick: dict = field(default_factory=dict)
     REML: bool = True
+
+    def data(self, quick=False):
+        """The rows, or those of the quick version."""
+        return self.make(**(self.quick if quick else {}))
 
 
 def sleep():
@@ -38,9 +48,11 @@ def sleep():
     return datasets.load("sleepstudy")
 
 
-def insteval():
+def insteval(students=2972):
+    """University lecture evaluations at ETH Zurich; the first `students` of them."""
     path = pathlib.Path(__file__).parents[1] / "parity" / "data" / "InstEval.csv.gz"
     data = pd.read_csv(path)
+    data = data[data["s"] <= students].reset_index(drop=True)
     return data.astype({"s": "category", "d": "category", "dept": "category", "service": "category"})
 
 
@@ -122,14 +134,20 @@ def maximal(subjects=24, items=16, repeats=5):
 
 
 CASES = [
-    Case("sleep", "Reaction ~ Days + (Days | Subject)", sleep),
-    Case("insteval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)", insteval),
-    Case("nested", "score ~ x1 + x2 + (1 | school) + (1 | class)", nested),
-    Case("slopes", "score ~ x1 + x2 + x3 + x4 + x5 + (1 + x1 | class)", slopes),
-    Case("growth", "score ~ year + (1 + year | student) + (1 | school)", growth),
-    Case("crossed", "y ~ x + (1 | student) + (1 | teacher)", crossed),
-    Case("valueadded", "score ~ grade + (1 | student) + (1 | teacher) + (1 | school)", valueadded),
-    Case("maximal", "y ~ a * b + (a * b | subject) + (a * b | item)", maximal),
+    Case("sleep", "Reaction ~ Days + (Days | Subject)", sleep, ("Subject",)),
+    Case("insteval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)", insteval, ("service", "s", "d", "dept"),
+         {"students": 300}),
+    Case("nested", "score ~ x1 + x2 + (1 | school) + (1 | class)", nested, ("school", "class"),
+         {"n": 50_000, "classes": 1_000, "schools": 50}),
+    Case("slopes", "score ~ x1 + x2 + x3 + x4 + x5 + (1 + x1 | class)", slopes, ("class",),
+         {"n": 50_000, "classes": 1_000}),
+    Case("growth", "score ~ year + (1 + year | student) + (1 | school)", growth, ("student", "school"),
+         {"students": 5_000, "schools": 50}),
+    Case("crossed", "y ~ x + (1 | student) + (1 | teacher)", crossed, ("student", "teacher"),
+         {"n": 20_000, "students": 2_000, "teachers": 100}),
+    Case("valueadded", "score ~ grade + (1 | student) + (1 | teacher) + (1 | school)", valueadded,
+         ("student", "teacher", "school"), {"students": 4_000, "teachers": 400, "schools": 16, "districts": 4}),
+    Case("maximal", "y ~ a * b + (a * b | subject) + (a * b | item)", maximal, ("subject", "item")),
 ]
 BY_ID = {case.id: case for case in CASES}
 
@@ -140,7 +158,7 @@ def main(folder, ids):
     for case in CASES:
         if ids and case.id not in ids:
             continue
-        data = case.make()
+        data = case.data()
         data.to_csv(folder / f"{case.id}.csv", index=False)
         data.to_parquet(folder / f"{case.id}.parquet", index=False)
         print(f"{case.id}: {len(data):,} rows in {folder}")

@@ -14,8 +14,7 @@
  * each summed in the order of the levels, so the bits do not depend on how many
  * threads there are.
  */
-#include "core.h"
-#include "system.h"
+#include "block.h"
 #include "threads.h"
 
 #include <math.h>
@@ -24,25 +23,8 @@
 
 /* A core of at most this many unknowns is dense without asking. */
 #define SMALL_CORE 400
-
-struct flmm_block {
-    const flmm_blas *blas;
-    flmm_layout at;
-    flmm_core *core;
-    int32_t c;                       /* columns of the eliminated factor */
-    int64_t nl, n1, n2;              /* its levels, its unknowns, the core's */
-    int64_t *position;               /* [q] */
-    int64_t *start;                  /* [nl+1] first column of W_i */
-    int32_t *unknown;                /* [columns] core unknown of each column, increasing within a level */
-    double *LD;                      /* [nl c^2] row-major lower factors */
-    double *W;                       /* [columns c] column by column */
-    int64_t *place;                  /* sparse core: places of W_i'W_i, rows t, t' <= t */
-    int64_t *first_place;            /* [nl] where each level's places begin */
-    int64_t *inverse_place;          /* the same in the inverse; made on first use */
-    int64_t *base_place;             /* places of M_22 in the order fill_base visits it */
-    int32_t *share;                  /* [threads+1] core unknowns by thread, equal work */
-    double *small;                   /* [threads 2 most_columns^2] */
-};
+/* Right-hand sides up to which U'U is summed here; BLAS is better beyond. */
+#define FEW_COLUMNS 12
 
 static int64_t pairs_of(int64_t width)
 {
@@ -404,6 +386,11 @@ void flmm_block_free(flmm_block *s)
     free(s->base_place);
     free(s->share);
     free(s->small);
+    free(s->gram);
+    free(s->trace_room);
+    free(s->information_room);
+    free(s->order);
+    free(s->D_at);
     free(s);
 }
 
@@ -414,37 +401,54 @@ const int64_t *flmm_block_position(const flmm_block *s)
 
 /* --- factorization --------------------------------------------------------------- */
 
-/* L_i and W_i of one level; 0 when D_i is not positive definite. */
-static int eliminate_level(const flmm_block *s, const double *Lambda, int64_t i, double *t)
+/* L_i and W_i of some levels; 0 when a D_i is not positive definite.  c is s->c: given
+ * again so that a call with a constant is compiled for that constant. */
+static inline int eliminate_levels(const flmm_block *s, const double *Lambda, int64_t from, int64_t to,
+                                   double *t, const int32_t c)
 {
     const flmm_crossproducts *x = s->at.x;
-    const int32_t c = s->c;
-    double *LD = s->LD + i * c * c, *W = s->W + s->start[i] * c;
     double *C = t + (ptrdiff_t)s->at.most_columns * s->at.most_columns;
-    flmm_sandwich(c, c, Lambda, x->ZtWZ[0] + i * c * c, Lambda, t, LD);
-    for (int32_t a = 0; a < c; a++) {
-        LD[a * c + a] += 1.0;
-    }
-    if (!flmm_small_cholesky(c, LD)) {
-        return 0;
-    }
-    for (int32_t g = 1; g < x->nf; g++) {
-        const int32_t cg = x->nc[g];
-        const ptrdiff_t pair = flmm_pair(0, g);
-        for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
-            flmm_sandwich(c, cg, Lambda, x->values[pair] + k * c * cg, Lambda + s->at.square[g], t, C);
-            for (int32_t b = 0; b < cg; b++, W += c) {
-                for (int32_t a = 0; a < c; a++) {
-                    double v = C[a * cg + b];
-                    for (int32_t r = 0; r < a; r++) {
-                        v -= LD[a * c + r] * W[r];
+    for (int64_t i = from; i < to; i++) {
+        double *LD = s->LD + i * c * c, *W = s->W + s->start[i] * c;
+        flmm_sandwich(c, c, Lambda, x->ZtWZ[0] + i * c * c, Lambda, t, LD);
+        for (int32_t a = 0; a < c; a++) {
+            LD[a * c + a] += 1.0;
+        }
+        if (!flmm_small_cholesky(c, LD)) {
+            return 0;
+        }
+        for (int32_t g = 1; g < x->nf; g++) {
+            const int32_t cg = x->nc[g];
+            const ptrdiff_t pair = flmm_pair(0, g);
+            for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
+                flmm_sandwich(c, cg, Lambda, x->values[pair] + k * c * cg, Lambda + s->at.square[g], t, C);
+                for (int32_t b = 0; b < cg; b++, W += c) {
+                    for (int32_t a = 0; a < c; a++) {
+                        double v = C[a * cg + b];
+                        for (int32_t r = 0; r < a; r++) {
+                            v -= LD[a * c + r] * W[r];
+                        }
+                        W[a] = v / LD[a * c + a];
                     }
-                    W[a] = v / LD[a * c + a];
                 }
             }
         }
     }
     return 1;
+}
+
+static int eliminate(const flmm_block *s, const double *Lambda, int64_t from, int64_t to, double *t)
+{
+    switch (s->c) {
+    case 1:
+        return eliminate_levels(s, Lambda, from, to, t, 1);
+    case 2:
+        return eliminate_levels(s, Lambda, from, to, t, 2);
+    case 3:
+        return eliminate_levels(s, Lambda, from, to, t, 3);
+    default:
+        return eliminate_levels(s, Lambda, from, to, t, s->c);
+    }
 }
 
 /* S -= W_i'W_i for the rows u = unknown[t] with from <= u < to */
@@ -478,10 +482,12 @@ static void subtract_products(const flmm_block *s, int32_t from, int32_t to, dou
 int flmm_block_factorize(flmm_block *s, const double *Lambda)
 {
     int bad = 0;
+    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
 #pragma omp parallel for schedule(static) num_threads(s->at.threads) reduction(| : bad) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t i = 0; i < s->nl; i++) {
+    for (int64_t k = 0; k < chunks; k++) {
         double *t = s->small + (ptrdiff_t)flmm_thread() * 2 * s->at.most_columns * s->at.most_columns;
-        bad |= !eliminate_level(s, Lambda, i, t);
+        const int64_t end = (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl;
+        bad |= !eliminate(s, Lambda, k * FLMM_LEVELS, end, t);
     }
     if (bad) {
         return FLMM_M_NOT_POSITIVE;
@@ -507,7 +513,13 @@ double flmm_block_logdet(const flmm_block *s)
         for (int32_t a = 0; a < s->c; a++) {
             determinant *= s->LD[(i * s->c + a) * s->c + a];
         }
-        sum += log(determinant);
+        if (isfinite(determinant)) {
+            sum += log(determinant);
+        } else {
+            for (int32_t a = 0; a < s->c; a++) {
+                sum += log(s->LD[(i * s->c + a) * s->c + a]);
+            }
+        }
     }
     return 2.0 * sum + (s->n2 ? flmm_core_logdet(s->core) : 0.0);
 }
@@ -519,12 +531,11 @@ int64_t flmm_block_work(const flmm_block *s)
     return s->n2 ? flmm_core_work(s->core) : 0;
 }
 
-void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
+/* B_i := L_i^-1 B_i of some levels */
+static inline void forward_levels(const flmm_block *s, int64_t from, int64_t to, int32_t m, double *B,
+                                  const int32_t c)
 {
-    const int32_t c = s->c;
-    double *core = B + s->n1 * m;
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t i = 0; i < s->nl; i++) {
+    for (int64_t i = from; i < to; i++) {
         const double *LD = s->LD + i * c * c;
         double *Bi = B + i * c * m;
         for (int32_t a = 0; a < c; a++) {
@@ -533,11 +544,36 @@ void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
                     Bi[a * m + r] -= LD[a * c + b] * Bi[b * m + r];
                 }
             }
+            const double inverse = 1.0 / LD[a * c + a];
             for (int32_t r = 0; r < m; r++) {
-                Bi[a * m + r] /= LD[a * c + a];
+                Bi[a * m + r] *= inverse;
             }
         }
     }
+}
+
+static void forward(const flmm_block *s, int64_t from, int64_t to, int32_t m, double *B)
+{
+    switch (s->c) {
+    case 1:
+        forward_levels(s, from, to, m, B, 1);
+        break;
+    case 2:
+        forward_levels(s, from, to, m, B, 2);
+        break;
+    case 3:
+        forward_levels(s, from, to, m, B, 3);
+        break;
+    default:
+        forward_levels(s, from, to, m, B, s->c);
+    }
+}
+
+/* B_2 := L_S^-1 (B_2 - W' B_1) */
+static void forward_core(const flmm_block *s, int32_t m, double *B, double *work)
+{
+    const int32_t c = s->c;
+    double *core = B + s->n1 * m;
     if (s->n2 == 0) {
         return;
     }
@@ -562,6 +598,108 @@ void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
         }
     }
     flmm_core_solve_L(s->core, m, core, work);
+}
+
+void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
+{
+    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
+#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+    for (int64_t k = 0; k < chunks; k++) {
+        forward(s, k * FLMM_LEVELS, (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl, m, B);
+    }
+    forward_core(s, m, B, work);
+}
+
+/* U_i := Lambda' R_i for some levels */
+static inline void apply_levels(const double *Lambda, int64_t from, int64_t to, int32_t m, const double *R,
+                                double *U, const int32_t c)
+{
+    for (int64_t i = from; i < to; i++) {
+        const double *in = R + i * c * m;
+        double *out = U + i * c * m;
+        for (int32_t a = 0; a < c; a++) {
+            for (int32_t r = 0; r < m; r++) {
+                double v = 0.0;
+                for (int32_t b = 0; b < c; b++) {
+                    v += Lambda[b * c + a] * in[b * m + r];
+                }
+                out[a * m + r] = v;
+            }
+        }
+    }
+}
+
+/* gram (m x m, column-major upper) := sum of the outer products of rows of U */
+static void add_gram(int64_t rows, int32_t m, const double *U, double *gram)
+{
+    memset(gram, 0, (size_t)m * (size_t)m * sizeof *gram);
+    for (int64_t i = 0; i < rows; i++, U += m) {
+        for (int32_t j = 0; j < m; j++) {
+            const double v = U[j];
+            double *column = gram + (ptrdiff_t)j * m;
+            for (int32_t k = 0; k <= j; k++) {
+                column[k] += v * U[k];
+            }
+        }
+    }
+}
+
+int flmm_block_right_hand_sides(flmm_block *s, const double *Lambda, int32_t m, const double *const *R,
+                                double *U, double *gram, double *work)
+{
+    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
+    const int32_t c = s->c;
+    const ptrdiff_t square = (ptrdiff_t)m * m;
+    const int few = m <= FEW_COLUMNS;
+    if (!s->gram) {
+        s->gram = malloc(((size_t)chunks * (size_t)square + 1) * sizeof *s->gram);
+        if (!s->gram) {
+            return FLMM_NO_MEMORY;
+        }
+    }
+#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+    for (int64_t k = 0; k < chunks; k++) {
+        const int64_t from = k * FLMM_LEVELS, to = from + FLMM_LEVELS < s->nl ? from + FLMM_LEVELS : s->nl;
+        if (c == 1) {
+            apply_levels(Lambda, from, to, m, R[0], U, 1);
+        } else if (c == 2) {
+            apply_levels(Lambda, from, to, m, R[0], U, 2);
+        } else {
+            apply_levels(Lambda, from, to, m, R[0], U, c);
+        }
+        forward(s, from, to, m, U);
+        if (few) {
+            add_gram((to - from) * c, m, U + from * c * m, s->gram + k * square);
+        }
+    }
+    for (int32_t f = 1; f < s->at.x->nf; f++) {
+        const int32_t cf = s->at.x->nc[f];
+        const double *T = Lambda + s->at.square[f];
+        for (int64_t l = 0; l < s->at.x->nl[f]; l++) {
+            const double *in = R[f] + l * cf * m;
+            for (int32_t a = 0; a < cf; a++) {
+                double *out = U + s->position[s->at.offset[f] + l * cf + a] * m;
+                for (int32_t r = 0; r < m; r++) {
+                    out[r] = 0.0;
+                    for (int32_t b = 0; b < cf; b++) {
+                        out[r] += T[b * cf + a] * in[(ptrdiff_t)b * m + r];
+                    }
+                }
+            }
+        }
+    }
+    forward_core(s, m, U, work);
+    if (!few) {
+        flmm_gram(s->blas, s->at.q, m, U, gram);
+        return FLMM_OK;
+    }
+    add_gram(s->n2, m, U + s->n1 * m, gram);
+    for (int64_t k = 0; k < chunks; k++) {
+        for (ptrdiff_t e = 0; e < square; e++) {
+            gram[e] += s->gram[k * square + e];
+        }
+    }
+    return FLMM_OK;
 }
 
 void flmm_block_solve_Lt(const flmm_block *s, int32_t m, double *B, double *work)
@@ -610,75 +748,6 @@ int flmm_block_inverse(flmm_block *s)
         return s->inverse_place ? FLMM_OK : FLMM_NO_MEMORY;
     }
     return status;
-}
-
-/* Y := I + W_i [S^-1]_II W_i' */
-static void middle_block(const flmm_block *s, int64_t level, int64_t first_place, double *Y)
-{
-    const int32_t c = s->c;
-    const double *inverse = flmm_core_inverse_values(s->core);
-    const int64_t *place = s->inverse_place ? s->inverse_place + first_place : NULL;
-    const int64_t first = s->start[level];
-    for (int64_t t = first; t < s->start[level + 1]; t++) {
-        const double *w = s->W + t * c;
-        for (int64_t r = first; r <= t; r++) {
-            const double *v = s->W + r * c;
-            const int64_t where = place ? place[r - first] : s->unknown[t] + s->unknown[r] * s->n2;
-            const double z = inverse[where];
-            for (int32_t a = 0; a < c; a++) {
-                for (int32_t b = 0; b < c; b++) {
-                    Y[a * c + b] += r == t ? z * w[a] * w[b] : z * (w[a] * v[b] + v[a] * w[b]);
-                }
-            }
-        }
-        if (place) {
-            place += t - first + 1;
-        }
-    }
-}
-
-void flmm_block_inverse_at(const flmm_block *s, int32_t factor, int64_t level, double *out)
-{
-    const int32_t nc = s->at.x->nc[factor];
-    if (factor > 0) {
-        const double *inverse = flmm_core_inverse_values(s->core);
-        const int64_t own = s->at.offset[factor] - s->n1 + level * nc;
-        for (int32_t a = 0; a < nc; a++) {
-            for (int32_t b = 0; b <= a; b++) {
-                const double value = inverse[flmm_core_inverse_place(s->core, own + a, own + b)];
-                out[a * nc + b] = value;
-                out[b * nc + a] = value;
-            }
-        }
-        return;
-    }
-    const double *LD = s->LD + level * nc * nc;
-    for (int32_t a = 0; a < nc; a++) {
-        for (int32_t b = 0; b < nc; b++) {
-            out[a * nc + b] = a == b ? 1.0 : 0.0;
-        }
-    }
-    if (s->n2) {
-        middle_block(s, level, s->place ? s->first_place[level] : 0, out);
-    }
-    for (int32_t j = 0; j < nc; j++) {           /* out := L^-T out, column by column */
-        for (int32_t a = nc - 1; a >= 0; a--) {
-            double v = out[a * nc + j];
-            for (int32_t b = a + 1; b < nc; b++) {
-                v -= LD[b * nc + a] * out[b * nc + j];
-            }
-            out[a * nc + j] = v / LD[a * nc + a];
-        }
-    }
-    for (int32_t i = 0; i < nc; i++) {           /* out := out L^-1, row by row */
-        for (int32_t a = nc - 1; a >= 0; a--) {
-            double v = out[i * nc + a];
-            for (int32_t b = a + 1; b < nc; b++) {
-                v -= out[i * nc + b] * LD[b * nc + a];
-            }
-            out[i * nc + a] = v / LD[a * nc + a];
-        }
-    }
 }
 
 /* --- for reports ------------------------------------------------------------------------ */

@@ -17,6 +17,7 @@
 
 #define ROWS 256          /* rows gathered at a time: the block stays in L1/L2 */
 #define CHUNK 16384       /* rows per partial sum of the fixed part */
+#define LANES 8           /* independent sums, so that the compiler can use vectors */
 
 /* Rows first .. first+count-1 of the columns, row-major into out [count * stride]. */
 static void gather(int32_t ncol, const flmm_column *col, int64_t first, int32_t count, int32_t stride,
@@ -113,6 +114,22 @@ int flmm_crossprod_fixed(const flmm_blas *blas, int64_t n, int32_t p, const flmm
     return FLMM_OK;
 }
 
+/* The commonest factor: one column, mostly the constant 1. */
+static void add_single_column(int32_t count, const int32_t *level, const double *z, int32_t m,
+                              const double *xr, const double *w, double *ZtWZ, double *ZtWXy)
+{
+    for (int32_t j = 0; j < count; j++) {
+        const ptrdiff_t l = level[j];
+        const double *xj = xr + (ptrdiff_t)j * m;
+        const double wz = w ? w[j] * z[j] : z[j];
+        double *R = ZtWXy + l * m;
+        ZtWZ[l] += wz * z[j];
+        for (int32_t c = 0; c < m; c++) {
+            R[c] += wz * xj[c];
+        }
+    }
+}
+
 int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *level,
                           const flmm_column *z, int32_t p, const flmm_column *x, const double *r,
                           const double *w, double *ZtWZ, double *ZtWXy)
@@ -136,6 +153,10 @@ int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *leve
         const int32_t count = (int32_t)(n - first < ROWS ? n - first : ROWS);
         gather_xr(p, x, r, first, count, xr);
         gather(nc, z, first, count, nc, zz);
+        if (nc == 1) {
+            add_single_column(count, level + first, zz, m, xr, w ? w + first : NULL, ZtWZ, ZtWXy);
+            continue;
+        }
         for (int32_t j = 0; j < count; j++) {
             const ptrdiff_t l = level[first + j];
             const double wj = w ? w[first + j] : 1.0;
@@ -257,4 +278,105 @@ int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int64_t *start_f, const in
         }
     }
     return FLMM_OK;
+}
+
+int flmm_pairs_nested(int64_t n, int32_t nl_f, const int32_t *level_f, int32_t nl_g,
+                      const int32_t *level_g, int32_t *parent)
+{
+    if (n < 0 || nl_f < 1 || nl_g < 1) {
+        return FLMM_BAD_ARGUMENT;
+    }
+    if (!levels_are_valid(n, nl_f, level_f) || !levels_are_valid(n, nl_g, level_g)) {
+        return FLMM_BAD_LEVEL;
+    }
+    for (int32_t f = 0; f < nl_f; f++) {
+        parent[f] = -1;
+    }
+    for (int64_t j = 0; j < n; j++) {
+        int32_t *of = &parent[level_f[j]];
+        if (*of < 0) {
+            *of = level_g[j];
+        } else if (*of != level_g[j]) {
+            return FLMM_NOT_NESTED;
+        }
+    }
+    return FLMM_OK;
+}
+
+int flmm_pairs_nested_fill(int64_t n, int32_t nc_f, const int32_t *level_f, const flmm_column *z_f,
+                           int32_t nc_g, const flmm_column *z_g, const double *w, const int64_t *indptr,
+                           double *values)
+{
+    if (n < 0 || nc_f < 1 || nc_g < 1) {
+        return FLMM_BAD_ARGUMENT;
+    }
+    const ptrdiff_t block = (ptrdiff_t)nc_f * nc_g;
+    double *zf = malloc((size_t)ROWS * (size_t)nc_f * sizeof *zf);
+    double *zg = malloc((size_t)ROWS * (size_t)nc_g * sizeof *zg);
+    if (!zf || !zg) {
+        free(zf);
+        free(zg);
+        return FLMM_NO_MEMORY;
+    }
+    for (int64_t first = 0; first < n; first += ROWS) {
+        const int32_t count = (int32_t)(n - first < ROWS ? n - first : ROWS);
+        gather(nc_f, z_f, first, count, nc_f, zf);
+        gather(nc_g, z_g, first, count, nc_g, zg);
+        for (int32_t j = 0; j < count; j++) {
+            double *B = values + indptr[level_f[first + j]] * block;
+            const double wj = w ? w[first + j] : 1.0;
+            for (int32_t a = 0; a < nc_f; a++) {
+                const double wz = wj * zf[(ptrdiff_t)j * nc_f + a];
+                for (int32_t b = 0; b < nc_g; b++) {
+                    B[a * nc_g + b] += wz * zg[(ptrdiff_t)j * nc_g + b];
+                }
+            }
+        }
+    }
+    free(zf);
+    free(zg);
+    return FLMM_OK;
+}
+
+void flmm_column_moments(int64_t n, const double *values, double *out)
+{
+    double low[LANES], high[LANES], sum[LANES], square[LANES];
+    const double pivot = n > 0 ? values[0] : 0.0;
+    double total = 0.0, total_square = 0.0, least = pivot, most = pivot;
+    for (int64_t chunk = 0; chunk < n; chunk += CHUNK) {
+        const int64_t end = chunk + CHUNK < n ? chunk + CHUNK : n;
+        for (int k = 0; k < LANES; k++) {
+            low[k] = high[k] = pivot;
+            sum[k] = square[k] = 0.0;
+        }
+        int64_t j = chunk;
+        for (; j + LANES <= end; j += LANES) {
+            for (int k = 0; k < LANES; k++) {
+                const double v = values[j + k], d = v - pivot;
+                low[k] = v < low[k] ? v : low[k];
+                high[k] = v > high[k] ? v : high[k];
+                sum[k] += d;
+                square[k] += d * d;
+            }
+        }
+        for (int k = 0; j < end; j++, k++) {
+            const double v = values[j], d = v - pivot;
+            low[k] = v < low[k] ? v : low[k];
+            high[k] = v > high[k] ? v : high[k];
+            sum[k] += d;
+            square[k] += d * d;
+        }
+        for (int k = 0; k < LANES; k++) {
+            least = low[k] < least ? low[k] : least;
+            most = high[k] > most ? high[k] : most;
+            total += sum[k];
+            total_square += square[k];
+        }
+    }
+    const double mean = n > 0 ? total / (double)n : 0.0;
+    const double variance = n > 0 ? total_square / (double)n - mean * mean : 0.0;
+    out[0] = least;
+    out[1] = most;
+    out[2] = pivot + mean;
+    out[3] = variance > 0.0 ? sqrt(variance) : 0.0;
 }

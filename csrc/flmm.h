@@ -28,7 +28,8 @@ enum {
     FLMM_X_NOT_POSITIVE = -5,        /* RX'RX is not: X is rank deficient */
     FLMM_NO_RESIDUAL = -6,           /* pwrss <= 0: the model fits y exactly */
     FLMM_TOO_LARGE = -7,             /* a size overflows the index type */
-    FLMM_LIBRARY_FAILED = -8         /* CHOLMOD refused for another reason */
+    FLMM_LIBRARY_FAILED = -8,        /* CHOLMOD refused for another reason */
+    FLMM_NOT_NESTED = -9             /* an answer, not an error */
 };
 
 /* --- BLAS and LAPACK, handed in by the caller (Fortran calling convention) -- */
@@ -107,6 +108,27 @@ int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int64_t *start_f, const in
                     const flmm_column *z_f, int32_t nc_g, int32_t nl_g, const int32_t *level_g,
                     const flmm_column *z_g, const double *w, int64_t *marker, const int64_t *indptr,
                     int32_t *indices, double *values);
+
+/* Whether every level of f lies in one level of g.
+ *
+ * parent [nl_f]  out: that level of g, or -1 for a level of f without rows
+ *
+ * Returns FLMM_OK, FLMM_NOT_NESTED, or an error.
+ */
+int flmm_pairs_nested(int64_t n, int32_t nl_f, const int32_t *level_f, int32_t nl_g,
+                      const int32_t *level_g, int32_t *parent);
+
+/* The blocks of nested factors, added row by row: no sorting needed.
+ *
+ * indptr [nl_f+1]                     0 or 1 pair per level of f
+ * values [indptr[nl_f] * nc_f*nc_g]   in/out
+ */
+int flmm_pairs_nested_fill(int64_t n, int32_t nc_f, const int32_t *level_f, const flmm_column *z_f,
+                           int32_t nc_g, const flmm_column *z_g, const double *w, const int64_t *indptr,
+                           double *values);
+
+/* out = minimum, maximum, mean, standard deviation (divisor n) of a column, in one pass. */
+void flmm_column_moments(int64_t n, const double *values, double *out);
 
 /* --- the criterion (lmm.c) ------------------------------------------------- */
 

@@ -49,6 +49,29 @@ void flmm_system_solve_Lt(const flmm_system *s, int32_t m, double *B, double *wo
     }
 }
 
+int flmm_system_right_hand_sides(flmm_system *s, const double *Lambda, int32_t m, const double *const *R,
+                                 double *U, double *gram, double *work)
+{
+    return s->block ? flmm_block_right_hand_sides(s->block, Lambda, m, R, U, gram, work)
+                    : flmm_whole_right_hand_sides(s->whole, Lambda, m, R, U, gram, work);
+}
+
+int flmm_system_traces(flmm_system *s, int reml, int32_t p, const double *U, const double *RX,
+                       double *work, double *trace)
+{
+    return s->block ? flmm_block_traces(s->block, reml, p, U, RX, work, trace)
+                    : flmm_whole_traces(s->whole, reml, p, U, RX, work, trace);
+}
+
+int flmm_system_information(flmm_system *s, const double *Lambda, int32_t p, const double *const *R,
+                            const double *U, const double *e, int32_t nd, const int32_t *factor_of,
+                            const double *D, double *work, double *q, double *h)
+{
+    return s->block
+               ? flmm_block_information(s->block, Lambda, p, R, U, e, nd, factor_of, D, work, q, h)
+               : flmm_whole_information(s->whole, Lambda, p, R, U, e, nd, factor_of, D, work, q, h);
+}
+
 int64_t flmm_system_work(const flmm_system *s)
 {
     return s->block ? flmm_block_work(s->block) : flmm_whole_work(s->whole);

@@ -2,12 +2,17 @@
 #include "system.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct flmm_whole {
+    const flmm_blas *blas;
     flmm_layout at;
     int64_t *colptr;                 /* [q+1] pattern of the lower triangle of M */
     flmm_chol *chol;
     double *small;                   /* [2 most_columns^2] */
+    double *V;                       /* [q p] L'^-1 RZX RX^-1, on demand */
+    double *Ad, *c, *d;              /* [q nd], [q nd], [q], grown to nd */
+    int32_t nd_room;
 };
 
 /* Lower triangle of M: column (f, i, a) holds rows a .. of its own block, then the
@@ -62,6 +67,7 @@ int flmm_whole_new(const flmm_blas *blas, const flmm_layout *layout, flmm_whole 
     if (!s) {
         return FLMM_NO_MEMORY;
     }
+    s->blas = blas;
     s->at = *layout;
     int64_t *rowind = NULL;
     int status = build_pattern(s, &rowind);
@@ -90,6 +96,10 @@ void flmm_whole_free(flmm_whole *s)
     flmm_chol_free(s->chol);
     free(s->colptr);
     free(s->small);
+    free(s->V);
+    free(s->Ad);
+    free(s->c);
+    free(s->d);
     free(s);
 }
 
@@ -149,6 +159,32 @@ void flmm_whole_solve_Lt(const flmm_whole *s, int32_t m, double *B, double *work
     flmm_chol_solve_Lt(s->chol, m, B, work);
 }
 
+int flmm_whole_right_hand_sides(flmm_whole *s, const double *Lambda, int32_t m, const double *const *R,
+                                double *U, double *gram, double *work)
+{
+    const flmm_crossproducts *x = s->at.x;
+    const int64_t *position = flmm_chol_position(s->chol);
+    for (int32_t f = 0; f < x->nf; f++) {
+        const int32_t c = x->nc[f];
+        const double *T = Lambda + s->at.square[f];
+        for (int64_t l = 0; l < x->nl[f]; l++) {
+            const double *in = R[f] + l * c * m;
+            for (int32_t a = 0; a < c; a++) {
+                double *out = U + position[s->at.offset[f] + l * c + a] * m;
+                for (int32_t r = 0; r < m; r++) {
+                    out[r] = 0.0;
+                    for (int32_t b = 0; b < c; b++) {
+                        out[r] += T[b * c + a] * in[(ptrdiff_t)b * m + r];
+                    }
+                }
+            }
+        }
+    }
+    flmm_chol_solve_L(s->chol, m, U, work);
+    flmm_gram(s->blas, s->at.q, m, U, gram);
+    return FLMM_OK;
+}
+
 int64_t flmm_whole_work(const flmm_whole *s)
 {
     return flmm_chol_work(s->chol);
@@ -181,4 +217,158 @@ void flmm_whole_describe(const flmm_whole *s, int64_t *nnz_L, int *supernodal)
 int64_t flmm_whole_factor(const flmm_whole *s, int64_t *colptr, int64_t *rowind, double *x)
 {
     return flmm_chol_factor(s->chol, 0, 0, colptr, rowind, x);
+}
+
+/* --- derivatives -------------------------------------------------------------- */
+
+static double *new_doubles(int64_t count)
+{
+    return malloc(((size_t)count + 1) * sizeof(double));
+}
+
+int flmm_whole_traces(flmm_whole *s, int reml, int32_t p, const double *U, const double *RX, double *work,
+                      double *trace)
+{
+    const flmm_crossproducts *x = s->at.x;
+    const int64_t *position = flmm_chol_position(s->chol);
+    if (reml && p > 0) {                 /* V = L'^-1 RZX RX^-1 */
+        if (!s->V) {
+            s->V = new_doubles(s->at.q * p);
+            if (!s->V) {
+                return FLMM_NO_MEMORY;
+            }
+        }
+        for (int64_t i = 0; i < s->at.q; i++) {
+            memcpy(s->V + i * p, U + i * (p + 1), (size_t)p * sizeof *s->V);
+        }
+        char left = 'L', upper = 'U', transposed = 'T', nonunit = 'N';
+        double one = 1.0;
+        int rows = p, columns = (int)s->at.q;
+        s->blas->dtrsm(&left, &upper, &transposed, &nonunit, &rows, &columns, &one,
+                       (double *)(uintptr_t)RX, &rows, s->V, &rows);
+        flmm_chol_solve_Lt(s->chol, p, s->V, work);
+    }
+    for (int32_t f = 0; f < x->nf; f++) {
+        const int32_t nc = x->nc[f];
+        double *S = trace + s->at.square[f], *block = s->small;
+        memset(S, 0, (size_t)nc * (size_t)nc * sizeof *S);
+        for (int64_t l = 0; l < x->nl[f]; l++) {
+            const int64_t *own = position + s->at.offset[f] + l * nc;
+            flmm_whole_inverse_at(s, f, l, block);
+            for (int32_t a = 0; a < nc; a++) {
+                for (int32_t b = 0; b <= a; b++) {
+                    double v = (a == b ? 1.0 : 0.0) - block[a * nc + b];
+                    for (int32_t r = 0; reml && r < p; r++) {
+                        v -= s->V[own[a] * p + r] * s->V[own[b] * p + r];
+                    }
+                    S[a * nc + b] += v;
+                }
+            }
+        }
+        for (int32_t a = 0; a < nc; a++) {
+            for (int32_t b = 0; b < a; b++) {
+                S[b * nc + a] = S[a * nc + b];
+            }
+        }
+    }
+    return FLMM_OK;
+}
+
+static int make_room(flmm_whole *s, int32_t nd)
+{
+    if (nd <= s->nd_room) {
+        return FLMM_OK;
+    }
+    free(s->Ad);
+    free(s->c);
+    free(s->d);
+    s->Ad = new_doubles(s->at.q * nd);
+    s->c = new_doubles(s->at.q * nd);
+    s->d = new_doubles(s->at.q);
+    s->nd_room = s->Ad && s->c && s->d ? nd : 0;
+    return s->nd_room ? FLMM_OK : FLMM_NO_MEMORY;
+}
+
+/* d = D_i e on the levels of one factor, zero elsewhere */
+static void direction(flmm_whole *s, int32_t factor, const double *D, const double *e)
+{
+    const int32_t nc = s->at.x->nc[factor];
+    memset(s->d, 0, (size_t)s->at.q * sizeof *s->d);
+    for (int64_t i = s->at.offset[factor]; i < s->at.offset[factor + 1]; i += nc) {
+        for (int32_t a = 0; a < nc; a++) {
+            for (int32_t b = 0; b < nc; b++) {
+                s->d[i + a] += D[a * nc + b] * e[i + b];
+            }
+        }
+    }
+}
+
+int flmm_whole_information(flmm_whole *s, const double *Lambda, int32_t p, const double *const *R,
+                           const double *U, const double *e, int32_t nd, const int32_t *factor_of,
+                           const double *D, double *work, double *q, double *h)
+{
+    const flmm_crossproducts *x = s->at.x;
+    const int64_t *position = flmm_chol_position(s->chol);
+    const int32_t width = p + 1;
+    int status = make_room(s, nd);
+    if (status != FLMM_OK) {
+        return status;
+    }
+    const double *Di = D;
+    memset(h, 0, (size_t)nd * (size_t)p * sizeof *h);
+    for (int32_t i = 0; i < nd; i++) {
+        const int32_t f = factor_of[i];
+        double *Ad = s->Ad + (ptrdiff_t)i * s->at.q;
+        direction(s, f, Di, e);
+        Di += (ptrdiff_t)x->nc[f] * x->nc[f];
+        flmm_multiply_A(&s->at, f, s->d, Ad);
+        for (int64_t k = s->at.offset[f]; k < s->at.offset[f + 1]; k++) {
+            const double *row = R[f] + (k - s->at.offset[f]) * width;
+            for (int32_t r = 0; r < p; r++) {
+                h[(ptrdiff_t)i * p + r] += row[r] * s->d[k];
+            }
+        }
+        for (int32_t g = 0; g < x->nf; g++) {
+            const int32_t cg = x->nc[g];
+            const double *T = Lambda + s->at.square[g];
+            for (int64_t k = s->at.offset[g]; k < s->at.offset[g + 1]; k += cg) {
+                for (int32_t c = 0; c < cg; c++) {
+                    double v = 0.0;
+                    for (int32_t a = 0; a < cg; a++) {
+                        v += T[a * cg + c] * Ad[k + a];
+                    }
+                    s->c[position[k + c] * nd + i] = v;
+                }
+            }
+        }
+    }
+    flmm_chol_solve_L(s->chol, nd, s->c, work);
+    for (int64_t k = 0; k < s->at.q; k++) {
+        for (int32_t i = 0; i < nd; i++) {
+            for (int32_t r = 0; r < p; r++) {
+                h[(ptrdiff_t)i * p + r] -= U[k * width + r] * s->c[k * nd + i];
+            }
+        }
+    }
+    flmm_gram(s->blas, s->at.q, nd, s->c, q);        /* column-major upper: q_ji at i nd + j, j <= i */
+    Di = D;
+    for (int32_t i = 0; i < nd; i++) {
+        const int32_t f = factor_of[i];
+        direction(s, f, Di, e);
+        Di += (ptrdiff_t)x->nc[f] * x->nc[f];
+        for (int32_t j = 0; j <= i; j++) {
+            const double *Ad = s->Ad + (ptrdiff_t)j * s->at.q;
+            double v = -q[(ptrdiff_t)i * nd + j];
+            for (int64_t k = s->at.offset[f]; k < s->at.offset[f + 1]; k++) {
+                v += s->d[k] * Ad[k];
+            }
+            q[(ptrdiff_t)i * nd + j] = v;
+        }
+    }
+    for (int32_t i = 0; i < nd; i++) {
+        for (int32_t j = 0; j < i; j++) {
+            q[(ptrdiff_t)j * nd + i] = q[(ptrdiff_t)i * nd + j];
+        }
+    }
+    return FLMM_OK;
 }

@@ -1,15 +1,13 @@
-"""Importing the package is quick and loads only what a fit needs."""
+"""Importing the package loads only what it needs, and a fit only what a fit needs."""
 
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
-SECONDS = 1.5
 HEAVY = ["scipy.stats", "scipy.optimize", "matplotlib", "polars", "pyarrow", "rpy2", "nlopt", "dask", "sklearn",
-         "statsmodels", "IPython"]
+         "statsmodels", "IPython", "threadpoolctl"]
 # pandas loads pyarrow by itself when it is installed: only what we add is ours to answer for.
 PROGRAM = """
 import json, sys
@@ -29,15 +27,6 @@ def loaded(then=""):
     out = subprocess.run([sys.executable, "-c", PROGRAM.format(then=then)], capture_output=True, text=True, check=True)
     assert out.stderr == ""
     return set(json.loads(out.stdout.splitlines()[-1]))
-
-
-def test_import_is_quick():
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import fastlmm_hlm"], check=True)
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@
 
 /* Evaluate at m->Lambda with everything, REML and ML, and check every output.
  * tolerance is relative to the size of what is compared. */
-void compare_lmm(flmm_lmm *kernel, const model *m, const dense_lmm *d, random_source *r, double tolerance);
+void compare_lmm(flmm_lmm *kernel, int route, const model *m, const dense_lmm *d, random_source *r,
+                 double tolerance);
 
 #endif

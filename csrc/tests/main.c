@@ -8,7 +8,9 @@ int main(int argc, char **argv)
 {
     test_crossprod();
     test_chol();
+    test_core();
     test_lmm();
+    test_routes();
     test_memory();
     test_fuzz(argc > 1 ? atoi(argv[1]) : 3000);
     return check_end();

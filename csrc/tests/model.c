@@ -37,6 +37,25 @@ static flmm_column *columns_of(int count, int n, double *values)
     return out;
 }
 
+/* Level of factor f in row j. */
+static int32_t level_of(random_source *r, const model *m, const model_shape *shape, int f, int j)
+{
+    const int32_t nl = m->nl[f];
+    if (shape->layout == CHAINED) {
+        const int row = j + random_below(r, 5) - 2;
+        const int inside = row < 0 ? 0 : row >= m->n ? m->n - 1 : row;
+        return (int32_t)((int64_t)inside * nl / m->n);
+    }
+    if (shape->layout == CLUSTERED) {
+        const int32_t cluster = (int32_t)((int64_t)j * 6 / m->n), width = nl / 6;
+        return cluster * width + random_below(r, width);
+    }
+    if (shape->layout == NESTED && f > 0) {
+        return (int32_t)((int64_t)m->level[f - 1][j] * nl / m->nl[f - 1]);
+    }
+    return random_below(r, nl);
+}
+
 model *model_new(random_source *r, const model_shape *shape)
 {
     model *m = checked(calloc(1, sizeof *m));
@@ -62,7 +81,7 @@ model *model_new(random_source *r, const model_shape *shape)
         m->squares += m->nc[f] * m->nc[f];
         m->level[f] = checked(calloc((size_t)n + 1, sizeof *m->level[f]));
         for (int j = 0; j < n; j++) {
-            m->level[f][j] = random_below(r, m->nl[f]);
+            m->level[f][j] = level_of(r, m, shape, f, j);
         }
         m->Z[f] = dense_new(m->nc[f], n);
         fill(r, m->nc[f] * n, m->Z[f]);
@@ -101,20 +120,20 @@ void model_free(model *m)
 static int pairs(model *m, int f, int g, int k)
 {
     const size_t n = (size_t)m->n;
-    int64_t *start = checked(malloc(((size_t)m->nl[g] + 1) * sizeof *start));
+    int64_t *start = checked(malloc(((size_t)m->nl[f] + 1) * sizeof *start));
     int64_t *order = checked(malloc((n + 1) * sizeof *order));
-    int64_t *marker = checked(malloc((size_t)m->nl[f] * sizeof *marker));
-    m->indptr[k] = checked(malloc(((size_t)m->nl[g] + 1) * sizeof *m->indptr[k]));
-    int status = flmm_rows_by_level(m->n, m->nl[g], m->level[g], start, order);
+    int64_t *marker = checked(malloc((size_t)m->nl[g] * sizeof *marker));
+    m->indptr[k] = checked(malloc(((size_t)m->nl[f] + 1) * sizeof *m->indptr[k]));
+    int status = flmm_rows_by_level(m->n, m->nl[f], m->level[f], start, order);
     if (status == FLMM_OK) {
-        status = flmm_pairs_count(m->nl[f], m->level[f], m->nl[g], start, order, marker, m->indptr[k]);
+        status = flmm_pairs_count(m->nl[f], start, order, m->nl[g], m->level[g], marker, m->indptr[k]);
     }
     if (status == FLMM_OK) {
-        const size_t met = (size_t)m->indptr[k][m->nl[g]];
+        const size_t met = (size_t)m->indptr[k][m->nl[f]];
         m->indices[k] = checked(malloc((met + 1) * sizeof *m->indices[k]));
         m->values[k] = checked(malloc((met * (size_t)(m->nc[f] * m->nc[g]) + 1) * sizeof(double)));
-        status = flmm_pairs_fill(m->nc[f], m->nl[f], m->level[f], m->z[f], m->nc[g], m->nl[g], m->z[g], m->w,
-                                 start, order, marker, m->indptr[k], m->indices[k], m->values[k]);
+        status = flmm_pairs_fill(m->nc[f], m->nl[f], start, order, m->z[f], m->nc[g], m->nl[g], m->level[g],
+                                 m->z[g], m->w, marker, m->indptr[k], m->indices[k], m->values[k]);
     }
     free(start);
     free(order);

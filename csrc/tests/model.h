@@ -5,7 +5,11 @@
 #include "../flmm.h"
 #include "random.h"
 
-enum { MOST_FACTORS = 3, MOST_PAIRS = 3 };
+enum { MOST_FACTORS = 4, MOST_PAIRS = 6 };
+
+/* How the levels of the factors lie in the rows: anyhow; along a line, each meeting its
+ * neighbours; in six clusters that do not meet; each factor a coarsening of the one before. */
+enum layout { CROSSED, CHAINED, CLUSTERED, NESTED };
 
 typedef struct {
     int n, p, nf, q, squares;        /* squares: sum nc^2 */
@@ -30,6 +34,7 @@ typedef struct {
 typedef struct {
     int n, p, nf, weighted;
     int32_t nc[MOST_FACTORS], nl[MOST_FACTORS];
+    enum layout layout;
 } model_shape;
 
 model *model_new(random_source *r, const model_shape *shape);

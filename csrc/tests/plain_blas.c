@@ -36,14 +36,16 @@ static void gemm(char *ta, char *tb, int *m, int *n, int *k, double *alpha, doub
 static void syrk(char *uplo, char *trans, int *n, int *k, double *alpha, double *A, int *lda,
                  double *beta, double *C, int *ldc)
 {
-    must(*uplo == 'U' && *trans == 'N' && *lda >= *n && *ldc >= *n);
+    must(*trans == 'N' && *lda >= *n && *ldc >= *n);
+    const int lower = *uplo == 'L';
     for (int j = 0; j < *n; j++) {
-        for (int i = 0; i <= j; i++) {
+        for (int i = lower ? j : 0; i < (lower ? *n : j + 1); i++) {
             double s = 0.0;
             for (int l = 0; l < *k; l++) {
                 s += A[at(i, l, *lda)] * A[at(j, l, *lda)];
             }
-            C[at(i, j, *ldc)] = *alpha * s + *beta * C[at(i, j, *ldc)];
+            double *c = C + at(i, j, *ldc);
+            *c = *alpha * s + (*beta == 0.0 ? 0.0 : *beta * *c);
         }
     }
 }
@@ -78,20 +80,22 @@ static void trsm(char *side, char *uplo, char *trans, char *diag, int *m, int *n
     }
 }
 
+/* U'U = A, or L L' = A with L = U': entry (i, j) of U is A[i down + j across]. */
 static void potrf(char *uplo, int *n, double *A, int *lda, int *info)
 {
-    must(*uplo == 'U' && *lda >= *n);
+    must(*lda >= *n);
+    const ptrdiff_t down = *uplo == 'U' ? 1 : *lda, across = *uplo == 'U' ? *lda : 1;
     *info = 0;
     for (int j = 0; j < *n; j++) {
         for (int i = 0; i <= j; i++) {
-            double s = A[at(i, j, *lda)];
+            double s = A[i * down + j * across];
             for (int l = 0; l < i; l++) {
-                s -= A[at(l, i, *lda)] * A[at(l, j, *lda)];
+                s -= A[l * down + i * across] * A[l * down + j * across];
             }
             if (i < j) {
-                A[at(i, j, *lda)] = s / A[at(i, i, *lda)];
+                A[i * down + j * across] = s / A[i * (down + across)];
             } else if (s > 0.0) {
-                A[at(j, j, *lda)] = sqrt(s);
+                A[j * (down + across)] = sqrt(s);
             } else {
                 *info = j + 1;
                 return;

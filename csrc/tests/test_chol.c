@@ -12,14 +12,14 @@
 
 static const double ACCURACY = 1e-10;
 
-/* A random positive definite matrix in full, and its upper pattern. */
+/* A random positive definite matrix in full, and its lower pattern. */
 typedef struct {
     int n;
     double *A;                       /* [n n] */
     int64_t *colptr, *rowind;
 } problem;
 
-/* Entries (i, j), i < j, are present with the given chance, or always when both are at
+/* Entries (i, j), i > j, are present with the given chance, or always when both are at
  * least `dense_from`. */
 static problem problem_new(random_source *r, int n, double chance, int dense_from)
 {
@@ -30,9 +30,9 @@ static problem problem_new(random_source *r, int n, double chance, int dense_fro
     }
     int64_t at = 0;
     for (int j = 0; j < n; j++) {
-        P.rowind[at++] = j;          /* unsorted on purpose: the diagonal comes first */
+        P.rowind[at++] = j;          /* unsorted on purpose: the diagonal, then from below */
         P.A[j * n + j] += 1.5;
-        for (int i = 0; i < j; i++) {
+        for (int i = n - 1; i > j; i--) {
             if ((i >= dense_from && j >= dense_from) || random_between(r, 0.0, 1.0) < chance) {
                 const double v = random_between(r, -1.0, 1.0);
                 P.rowind[at++] = i;
@@ -138,13 +138,14 @@ static void compare_inverse(flmm_chol *c, const problem *P, double scale, const 
     if (!check_status(flmm_chol_inverse(c), FLMM_OK, "selected inverse")) {
         return;
     }
+    const double *values = flmm_chol_inverse_values(c);
     double worst = 0.0, size = 0.0;
     for (int j = 0; j < n; j++) {
         for (int64_t e = P->colptr[j]; e < P->colptr[j + 1]; e++) {
             const int i = (int)P->rowind[e];
             const double expected = inverse[i * n + j] / scale;
-            const double one = flmm_chol_inverse_at(c, position[i], position[j]);
-            const double other = flmm_chol_inverse_at(c, position[j], position[i]);
+            const double one = values[flmm_chol_inverse_place(c, position[i], position[j])];
+            const double other = values[flmm_chol_inverse_place(c, position[j], position[i])];
             worst = fmax(worst, fmax(fabs(one - expected), fabs(other - expected)));
             size = fmax(size, fabs(expected));
         }

@@ -5,6 +5,7 @@
 #include "plain_blas.h"
 #include "tests.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ static void compare_pairs_with_sums(const model *m, int f, int g)
         abort();
     }
     for (int j = 0; j < m->n; j++) {
-        const int place = m->level[g][j] * m->nl[f] + m->level[f][j];
+        const int place = m->level[f][j] * m->nl[g] + m->level[g][j];
         meets[place] = 1;
         for (int a = 0; a < cf; a++) {
             for (int b = 0; b < cg; b++) {
@@ -75,9 +76,9 @@ static void compare_pairs_with_sums(const model *m, int f, int g)
         }
     }
     int listed = 0, increasing = 1;
-    for (int l = 0; l < m->nl[g]; l++) {
+    for (int l = 0; l < m->nl[f]; l++) {
         for (int64_t e = m->indptr[k][l]; e < m->indptr[k][l + 1]; e++) {
-            const int place = l * m->nl[f] + m->indices[k][e];
+            const int place = l * m->nl[g] + m->indices[k][e];
             listed += meets[place];
             increasing = increasing && (e == m->indptr[k][l] || m->indices[k][e - 1] < m->indices[k][e]);
             memcpy(found + place * cf * cg, m->values[k] + e * cf * cg, (size_t)(cf * cg) * sizeof *found);
@@ -87,7 +88,7 @@ static void compare_pairs_with_sums(const model *m, int f, int g)
     for (int place = 0; place < m->nl[f] * m->nl[g]; place++) {
         met += meets[place];
     }
-    check_true(listed == met && m->indptr[k][m->nl[g]] == met, "every pair that meets is listed once");
+    check_true(listed == met && m->indptr[k][m->nl[f]] == met, "every pair that meets is listed once");
     check_true(increasing, "levels increase within a pair list");
     check_all_close((size_t)(m->nl[f] * m->nl[g] * cf * cg), found, expected, ROUNDING, "Z_f'WZ_g");
     free(expected);
@@ -143,7 +144,7 @@ static void a_bad_code_is_refused_and_the_outputs_are_untouched(void)
             int64_t start[6], order[600], marker[5], indptr[6];
             check_status(flmm_rows_by_level(600, 5, m->level[0], start, order), FLMM_BAD_LEVEL, "rows_by_level");
             check_status(flmm_rows_by_level(600, 5, m->level[1], start, order), FLMM_OK, "the other factor");
-            check_status(flmm_pairs_count(5, m->level[0], 5, start, order, marker, indptr), FLMM_BAD_LEVEL,
+            check_status(flmm_pairs_count(5, start, order, 5, m->level[0], marker, indptr), FLMM_BAD_LEVEL,
                          "pairs_count");
             model_free(m);
         }
@@ -165,8 +166,8 @@ static void lengths_that_make_no_sense_are_refused(void)
     check_status(flmm_crossprod_factor(1, 1, 0, level, &x, 1, &x, one, NULL, one, one), FLMM_BAD_ARGUMENT, "nl = 0");
     check_status(flmm_rows_by_level(1, 0, level, start, order), FLMM_BAD_ARGUMENT, "rows of no levels");
     check_status(flmm_rows_by_level(-1, 1, level, start, order), FLMM_BAD_ARGUMENT, "negative rows");
-    check_status(flmm_pairs_count(0, level, 1, start, order, marker, indptr), FLMM_BAD_ARGUMENT, "pairs of no levels");
-    check_status(flmm_pairs_fill(0, 1, level, &x, 1, 1, &x, NULL, start, order, marker, indptr, indices, one),
+    check_status(flmm_pairs_count(0, start, order, 1, level, marker, indptr), FLMM_BAD_ARGUMENT, "pairs of no levels");
+    check_status(flmm_pairs_fill(0, 1, start, order, &x, 1, 1, level, &x, NULL, marker, indptr, indices, one),
                  FLMM_BAD_ARGUMENT, "pairs of no columns");
     check_true(one[0] == 1.0 && one[3] == 1.0, "outputs untouched");
 }
@@ -201,6 +202,76 @@ static void centring_subtracts_the_constant(void)
     check_true(out[3] == out[1], "both triangles");
 }
 
+/* Nested factors, by the general way and by their own. */
+static void pairs_of_nested_factors_need_no_sorting(void)
+{
+    check_begin("pairs of nested factors need no sorting");
+    random_source r = {15};
+    const model_shape shape = {
+        .n = 700, .p = 0, .nf = 2, .weighted = 1, .nc = {2, 3}, .nl = {40, 7}, .layout = NESTED};
+    model *m = model_new(&r, &shape);
+    for (int j = 0; j < m->n; j++) {     /* level 11 of the first factor has no rows */
+        if (m->level[0][j] == 11) {
+            m->level[0][j] = 12;
+            m->level[1][j] = 12 * 7 / 40;
+        }
+    }
+    check_status(model_crossprod(m), FLMM_OK, "cross-products");
+    int32_t parent[40];
+    int64_t indptr[41] = {0};
+    check_status(flmm_pairs_nested(m->n, 40, m->level[0], 7, m->level[1], parent), FLMM_OK, "nested");
+    for (int l = 0; l < 40; l++) {
+        indptr[l + 1] = indptr[l] + (parent[l] >= 0);
+        check_true(parent[l] == (l == 11 ? -1 : m->indices[0][m->indptr[0][l]]), "the level it lies in");
+    }
+    check_true(memcmp(indptr, m->indptr[0], sizeof indptr) == 0, "pairs by level");
+    double values[40 * 6] = {0};
+    check_status(flmm_pairs_nested_fill(m->n, 2, m->level[0], m->z[0], 3, m->z[1], m->w, indptr, values), FLMM_OK,
+                 "blocks");
+    check_all_close((size_t)(indptr[40] * 6), values, m->values[0], ROUNDING, "Z_f'WZ_g");
+    check_status(flmm_pairs_nested_fill(m->n, 2, m->level[0], m->z[0], 3, m->z[1], m->w, indptr, values), FLMM_OK,
+                 "blocks again");
+    for (int64_t e = 0; e < indptr[40] * 6; e++) {
+        values[e] /= 2.0;
+    }
+    check_all_close((size_t)(indptr[40] * 6), values, m->values[0], ROUNDING, "are added to");
+    const int32_t kept = m->level[1][699];
+    m->level[1][699] = (kept + 1) % 7;
+    check_status(flmm_pairs_nested(m->n, 40, m->level[0], 7, m->level[1], parent), FLMM_NOT_NESTED, "not nested");
+    m->level[1][699] = 7;
+    check_status(flmm_pairs_nested(m->n, 40, m->level[0], 7, m->level[1], parent), FLMM_BAD_LEVEL, "a bad parent");
+    m->level[1][699] = kept;
+    m->level[0][0] = -1;
+    check_status(flmm_pairs_nested(m->n, 40, m->level[0], 7, m->level[1], parent), FLMM_BAD_LEVEL, "a bad level");
+    check_status(flmm_pairs_nested(-1, 40, m->level[0], 7, m->level[1], parent), FLMM_BAD_ARGUMENT, "n = -1");
+    check_status(flmm_pairs_nested(1, 0, m->level[0], 7, m->level[1], parent), FLMM_BAD_ARGUMENT, "no levels");
+    check_status(flmm_pairs_nested_fill(1, 0, m->level[0], m->z[0], 3, m->z[1], m->w, indptr, values),
+                 FLMM_BAD_ARGUMENT, "no columns");
+    model_free(m);
+}
+
+static void moments_of_a_column_come_in_one_pass(void)
+{
+    check_begin("moments of a column come in one pass");
+    enum { ROWS = 40003 };
+    double *x = dense_new(ROWS, 1), out[4];
+    for (int n = 1; n <= ROWS; n = n < 20 ? n + 1 : n * 2001 - 17) {
+        double sum = 0.0, square = 0.0;
+        for (int j = 0; j < n; j++) {
+            x[j] = 2010.0 + (j * 7) % 13;
+            sum += (j * 7) % 13;
+        }
+        for (int j = 0; j < n; j++) {
+            square += (x[j] - 2010.0 - sum / n) * (x[j] - 2010.0 - sum / n);
+        }
+        flmm_column_moments(n, x, out);
+        check_true(out[0] == 2010.0 && out[1] <= 2022.0 && (n < 13 || out[1] == 2022.0), "least and greatest");
+        check_close(out[2], 2010.0 + sum / n, ROUNDING, "mean");
+        check_close(out[3], sqrt(square / n), 1e-7, "standard deviation");
+    }
+    free(x);
+}
+
 static void rows_come_by_level_in_their_own_order(void)
 {
     check_begin("rows come by level in their own order");
@@ -220,4 +291,6 @@ void test_crossprod(void)
     no_rows_add_nothing();
     centring_subtracts_the_constant();
     rows_come_by_level_in_their_own_order();
+    pairs_of_nested_factors_need_no_sorting();
+    moments_of_a_column_come_in_one_pass();
 }

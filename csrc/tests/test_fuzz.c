@@ -1,6 +1,7 @@
 /* test_fuzz.c: some thousand random small models against the equations written out. */
 #include "check.h"
 #include "compare_lmm.h"
+#include "compare_routes.h"
 #include "model.h"
 #include "plain_blas.h"
 #include "tests.h"
@@ -15,6 +16,8 @@ static model_shape random_shape(random_source *r)
 {
     model_shape s = {.n = 1 + random_below(r, 45), .p = random_below(r, 4), .nf = 1 + random_below(r, MOST_FACTORS),
                      .weighted = random_below(r, 2)};
+    const enum layout layouts[] = {CROSSED, CROSSED, CHAINED, NESTED};
+    s.layout = layouts[random_below(r, 4)];
     for (int f = 0; f < s.nf; f++) {
         s.nc[f] = 1 + random_below(r, 3);
         s.nl[f] = 1 + random_below(r, 7);
@@ -44,7 +47,7 @@ static void make_it_hard(random_source *r, model *m)
 
 static int run_anyway(flmm_lmm *kernel, const model *m)
 {
-    double trace[27], score[27];
+    double trace[9 * MOST_FACTORS], score[9 * MOST_FACTORS];
     flmm_evaluation out = {.trace = trace, .score = score};
     const int status = flmm_lmm_evaluate(kernel, m->Lambda, FLMM_TRACE | FLMM_SCORE, 1, 0, NULL, NULL, &out);
     return status == FLMM_OK || status == FLMM_X_NOT_POSITIVE || status == FLMM_NO_RESIDUAL
@@ -62,13 +65,18 @@ void test_fuzz(int rounds)
         make_it_hard(&r, m);
         check_status(model_crossprod(m), FLMM_OK, "cross-products");
         dense_lmm *d = dense_lmm_new(m);
+        const int route = round % 2 ? FLMM_BLOCK : FLMM_WHOLE;
         flmm_lmm *kernel = NULL;
-        check_status(flmm_lmm_new(&plain_blas, &m->data, &kernel), FLMM_OK, "analysis");
+        check_status(flmm_lmm_new(&plain_blas, &m->data, route, 1 + random_below(&r, 3), &kernel), FLMM_OK, "analysis");
         if (d->conditioning > WELL_CONDITIONED && d->pwrss > WELL_CONDITIONED * d->ytWy) {
-            compare_lmm(kernel, m, d, &r, TOLERANCE);
+            compare_lmm(kernel, route, m, d, &r, TOLERANCE);
+            compare_routes(m, TOLERANCE);
             compared++;
         } else {
             check_true(run_anyway(kernel, m), "a status that says what is wrong");
+        }
+        if (round % 8 < 2) {
+            compare_threads(m, route);
         }
         flmm_lmm_free(kernel);
         dense_lmm_free(d);

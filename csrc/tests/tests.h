@@ -4,7 +4,9 @@
 
 void test_crossprod(void);
 void test_chol(void);
+void test_core(void);
 void test_lmm(void);
+void test_routes(void);
 void test_memory(void);
 void test_fuzz(int rounds);
 

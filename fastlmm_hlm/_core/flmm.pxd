@@ -12,6 +12,7 @@ cdef extern from "flmm.h" nogil:
         FLMM_NO_RESIDUAL
         FLMM_TOO_LARGE
         FLMM_LIBRARY_FAILED
+        FLMM_NOT_NESTED
         FLMM_VALUE
         FLMM_TRACE
         FLMM_SCORE
@@ -66,6 +67,10 @@ cdef extern from "flmm.h" nogil:
     int flmm_pairs_fill(int32_t, int32_t, const int64_t *, const int64_t *, const flmm_column *, int32_t,
                         int32_t, const int32_t *, const flmm_column *, const double *, int64_t *,
                         const int64_t *, int32_t *, double *)
+    int flmm_pairs_nested(int64_t, int32_t, const int32_t *, int32_t, const int32_t *, int32_t *)
+    int flmm_pairs_nested_fill(int64_t, int32_t, const int32_t *, const flmm_column *, int32_t,
+                               const flmm_column *, const double *, const int64_t *, double *)
+    void flmm_column_moments(int64_t, const double *, double *)
     int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, int, int32_t, flmm_lmm **)
     void flmm_lmm_free(flmm_lmm *)
     int flmm_lmm_evaluate(flmm_lmm *, const double *, int, int, int32_t, const int32_t *, const double *,

@@ -151,6 +151,44 @@ def crossprod_factor(
     check(status)
 
 
+cdef nested_pairs(const int32_t[::1] level_f, int nl_f, Columns z_f, const int32_t[::1] level_g, int nl_g,
+                  Columns z_g, const double[::1] w):
+    """The pairs when every level of f lies in one level of g, without sorting; else None."""
+    cdef Py_ssize_t n = level_f.shape[0]
+    cdef int status
+    if n == 0:
+        return None
+    parent = np.empty(nl_f, dtype=np.int32)
+    cdef int32_t[::1] parent_view = parent
+    with nogil:
+        status = flmm.flmm_pairs_nested(n, nl_f, &level_f[0], nl_g, &level_g[0], &parent_view[0])
+    if status == flmm.FLMM_NOT_NESTED:
+        return None
+    check(status)
+    indptr = np.concatenate([[0], np.cumsum(parent >= 0)]).astype(np.int64)
+    indices = parent[parent >= 0]
+    values = np.zeros((len(indices), z_f.size, z_g.size))
+    cdef const double *wp = weights_or_null(w, n)
+    cdef const int64_t[::1] indptr_view = indptr
+    cdef double[:, :, ::1] values_view = values
+    with nogil:
+        status = flmm.flmm_pairs_nested_fill(n, z_f.size, &level_f[0], z_f.ptr, z_g.size, z_g.ptr, wp,
+                                             &indptr_view[0], &values_view[0, 0, 0])
+    check(status)
+    return indptr, indices, values
+
+
+def column_moments(const double[::1] values):
+    """Minimum, maximum, mean and standard deviation (divisor n) of a column, in one pass."""
+    cdef double out[4]
+    cdef Py_ssize_t n = values.shape[0]
+    if n == 0:
+        raise ValueError("a column without rows has no moments")
+    with nogil:
+        flmm.flmm_column_moments(n, &values[0], out)
+    return out[0], out[1], out[2], out[3]
+
+
 def crossprod_pairs(
     const int32_t[::1] level_f,       # IN  (n,)
     int nl_f,
@@ -176,6 +214,9 @@ def crossprod_pairs(
     check_rows(n, z_f, "Z of the first factor")
     check_rows(n, z_g, "Z of the second factor")
     cdef const double *wp = weights_or_null(w, n)
+    nested = nested_pairs(level_f, nl_f, z_f, level_g, nl_g, z_g, w)
+    if nested is not None:
+        return nested
     cdef int64_t[::1] start = np.zeros(nl_f + 1, dtype=np.int64)
     cdef int64_t[::1] order = np.empty(max(n, 1), dtype=np.int64)
     cdef int64_t[::1] marker = np.empty(nl_g, dtype=np.int64)

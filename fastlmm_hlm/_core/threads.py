@@ -40,3 +40,22 @@ def one_blas_thread(worthwhile=True):
         return
     with _blas_controller().limit(limits=1, user_api="blas"):
         yield
+
+
+def run_all(tasks, threads):
+    """Call functions that release the GIL and write to places of their own.
+
+    Parameters
+    ----------
+    tasks : list of callable
+    threads : int
+    """
+    if threads <= 1 or len(tasks) == 1:
+        for task in tasks:
+            task()
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(threads, len(tasks))) as pool:
+        for future in [pool.submit(task) for task in tasks]:
+            future.result()

@@ -25,7 +25,8 @@ SMALLEST, LARGEST = 0.05, 400.0
 LARGE = 2_000_000
 # A moment estimate of sigma^2 below this share of the total is mostly noise.
 UNRELIABLE = 0.01
-PAIRS_AT_A_TIME = 200_000
+# Levels or pairs of levels at a time, so that temporaries stay small.
+AT_A_TIME = 50_000
 
 
 def _basis(covariance):
@@ -39,64 +40,113 @@ def _basis(covariance):
     return np.eye(c)[None] if getattr(covariance, "hom", False) else np.eye(c)[:, None] * np.eye(c)[None]
 
 
-def _least_squares(products):
-    """Scores e per factor, (nl, nc), the residual sum of squares, and F per factor, (nl, nc, k)."""
-    p = products.p
-    XtX, Xtr = products.XyWXy[:p, :p], products.XyWXy[:p, p]
-    if p == 0:
-        return [R[:, :, 0] for R in products.ZtWXy], float(products.XyWXy[0, 0]), [R[:, :, :0] for R in products.ZtWXy]
-    root = np.linalg.cholesky(XtX)
-    half = np.linalg.solve(root, Xtr)
-    beta = np.linalg.solve(root.T, half)
-    e = [R[:, :, p] - R[:, :, :p] @ beta for R in products.ZtWXy]
-    k = p if products.q * p <= LARGE else 1
-    to_F = np.linalg.inv(root[:k, :k]).T
-    return e, float(products.XyWXy[p, p] - half @ half), [R[:, :, :k] @ to_F for R in products.ZtWXy]
+class _LeastSquares:
+    """The fit without random effects, and the blocks e and F of any levels of a term.
+
+    Attributes
+    ----------
+    r2 : float
+        Residual sum of squares.
+    """
+
+    def __init__(self, products):
+        p = products.p
+        self.products, self.p = products, p
+        XtX, Xtr = products.XyWXy[:p, :p], products.XyWXy[:p, p]
+        root = np.linalg.cholesky(XtX)
+        half = np.linalg.solve(root, Xtr)
+        self.beta = np.linalg.solve(root.T, half)
+        self.r2 = float(products.XyWXy[p, p] - half @ half)
+        self.k = p if products.q * p <= LARGE else min(p, 1)
+        self.to_F = np.linalg.inv(root[: self.k, : self.k]).T
+
+    def scores(self, factor, levels):
+        """e = Z'W(y - X beta) of some levels, (levels, nc)."""
+        return self.products.ZtWXy[factor][levels] @ np.append(-self.beta, 1.0)
+
+    def F(self, term, T, levels):
+        """F of some levels in working columns, (levels, c, k)."""
+        R = self.products.ZtWXy[term.factor][levels][:, term.columns, : self.k]
+        return _sandwich(T, R, self.to_F)
+
+
+def _sandwich(S, blocks, T):
+    """S' B T for every block B, (m, s, t): one matrix product with the Kronecker product of S and T."""
+    flat = blocks.reshape(len(blocks), S.shape[0] * T.shape[0]) @ np.kron(S, T)
+    return flat.reshape(len(blocks), S.shape[1], T.shape[1])
+
+
+def _row_products(F, G):
+    """F_l G_l' for every l, (m, a, k) and (m, b, k) -> (m, a b)."""
+    return np.stack([(F[:, a] * G[:, b]).sum(axis=1) for a in range(F.shape[1]) for b in range(G.shape[1])], axis=1)
+
+
+def _chunks(count):
+    """Slices of at most AT_A_TIME."""
+    return [slice(first, min(first + AT_A_TIME, count)) for first in range(0, count, AT_A_TIME)]
+
+
+def _levels(products, term):
+    return products.ZtWZ[term.factor].shape[0]
+
+
+def _sums_of_term(fit, term, T):
+    """sum of e e' (c, c), and sum over levels of F_ar F_bs as (c, k, c, k), in working columns."""
+    c, k = T.shape[1], fit.k
+    Q, FF = np.zeros((c, c)), np.zeros((c * k, c * k))
+    for part in _chunks(_levels(fit.products, term)):
+        e = fit.scores(term.factor, part)[:, term.columns] @ T
+        Q += e.T @ e
+        F = fit.F(term, T, part)
+        F = F.reshape(len(F), c * k)
+        FF += F.T @ F
+    return Q, FF.reshape(c, k, c, k)
 
 
 def _pairs_of_levels(products, s, t):
-    """Levels and blocks of A between two terms: (levels of s, levels of t, (m, c_s, c_t))."""
+    """Levels and blocks of A between two terms, in chunks: (levels of s, levels of t, (m, c_s, c_t))."""
     if s.factor == t.factor:
-        levels = np.arange(products.ZtWZ[s.factor].shape[0])
-        return levels, levels, products.ZtWZ[s.factor][:, s.columns, t.columns]
+        for part in _chunks(_levels(products, s)):
+            yield part, part, products.ZtWZ[s.factor][part][:, s.columns, t.columns]
+        return
     first, second = min(s.factor, t.factor), max(s.factor, t.factor)
     indptr, indices, values = products.pairs[first, second]
-    level = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    if s.factor == first:
-        return level, indices, values[:, s.columns, t.columns]
-    return indices, level, values[:, t.columns, s.columns].transpose(0, 2, 1)
+    for part in _chunks(len(indices)):
+        level = np.searchsorted(indptr, np.arange(part.start, part.stop), side="right") - 1
+        if s.factor == first:
+            yield level, indices[part], values[part][:, s.columns, t.columns]
+        else:
+            yield indices[part], level, values[part][:, t.columns, s.columns].transpose(0, 2, 1)
 
 
-def _products_of_blocks(products, s, t, S, T, F_s, F_t):
+def _products_of_blocks(fit, s, t, S, T, FF_s, FF_t):
     """sum over pairs of levels of B_ab B_cd, (c_s, c_t, c_s, c_t), B = A - F F' in working columns."""
     shape = (S.shape[1], T.shape[1])
-    rows, columns, A = _pairs_of_levels(products, s, t)
     total = np.zeros((shape[0] * shape[1],) * 2)
-    for first in range(0, len(A), PAIRS_AT_A_TIME):
-        part = slice(first, first + PAIRS_AT_A_TIME)
-        a = (S.T @ A[part] @ T).reshape(-1, shape[0] * shape[1])
-        f = (F_s[rows[part]] @ F_t[columns[part]].transpose(0, 2, 1)).reshape(a.shape)
+    for rows, columns, A in _pairs_of_levels(fit.products, s, t):
+        a = _sandwich(S, A, T).reshape(len(A), len(total))
+        f = _row_products(fit.F(s, S, rows), fit.F(t, T, columns))
         total += (a - f).T @ (a - f) - f.T @ f
-    left = np.einsum("lar,lcs->acrs", F_s, F_s, optimize=True)
-    right = np.einsum("lbr,lds->bdrs", F_t, F_t, optimize=True)
-    everywhere = np.einsum("acrs,bdrs->abcd", left, right, optimize=True)
+    everywhere = np.einsum("arcs,brds->abcd", FF_s, FF_t, optimize=True)
     return total.reshape(shape * 2) + everywhere
 
 
-def _within_variance(products, e, r2):
+def _within_variance(products, fit):
     """Residual variance after fitting every level of one factor on its own; the least over the factors.
 
     e_l'A_l^+ e_l is what level l's own columns explain of the least-squares residuals.
     """
-    best = r2 / (products.n - products.p)
-    for scores, G in zip(e, products.ZtWZ):
-        values, vectors = np.linalg.eigh(G)
-        along = np.einsum("lab,la->lb", vectors, scores)
-        positive = values > 1e-9 * values[:, -1:]
-        explained = (along**2 / np.where(positive, values, 1.0) * positive).sum()
-        freedom = products.n - products.p - positive.sum()
-        if freedom >= 3 and explained < r2:
-            best = min(best, (r2 - explained) / freedom)
+    best = fit.r2 / (products.n - products.p)
+    for factor, blocks in enumerate(products.ZtWZ):
+        explained, freedom = 0.0, products.n - products.p
+        for part in _chunks(len(blocks)):
+            values, vectors = np.linalg.eigh(blocks[part])
+            along = np.einsum("lab,la->lb", vectors, fit.scores(factor, part))
+            positive = values > 1e-9 * values[:, -1:]
+            explained += (along**2 / np.where(positive, values, 1.0) * positive).sum()
+            freedom -= positive.sum()
+        if freedom >= 3 and explained < fit.r2:
+            best = min(best, (fit.r2 - explained) / freedom)
     return best
 
 
@@ -114,29 +164,29 @@ def moment_start(products, terms, scales):
     -------
     par : ndarray, shape (m,)
     """
-    e, r2, F = _least_squares(products)
+    fit = _LeastSquares(products)
     bases = [_basis(term.covariance) for term in terms]
-    F = [np.ascontiguousarray(T.T @ F[t.factor][:, t.columns]) for t, T in zip(terms, scales)]
     where = np.cumsum([0, *[len(b) for b in bases]])
     m = where[-1]
     N = products.n - products.p
     system, right = np.zeros((m + 1, m + 1)), np.zeros(m + 1)
-    system[m, m], right[m] = N, r2
+    system[m, m], right[m] = N, fit.r2
+    outer = []
     for k, (term, T) in enumerate(zip(terms, scales)):
-        scores = e[term.factor][:, term.columns] @ T
-        Q = scores.T @ scores
+        Q, FF = _sums_of_term(fit, term, T)
+        outer.append(FF)
         A = T.T @ products.ZtWZ[term.factor][:, term.columns, term.columns].sum(axis=0) @ T
-        own = A - np.einsum("lar,lbr->ab", F[k], F[k])
+        own = A - np.einsum("arbr->ab", FF)
         for i, V in enumerate(bases[k], where[k]):
             right[i] = (V * Q).sum()
             system[i, m] = system[m, i] = (V * own).sum()
         for j in range(k + 1):
-            squares = _products_of_blocks(products, term, terms[j], T, scales[j], F[k], F[j])
+            squares = _products_of_blocks(fit, term, terms[j], T, scales[j], FF, outer[j])
             for i, V in enumerate(bases[k], where[k]):
                 for l, W in enumerate(bases[j], where[j]):
                     system[i, l] = system[l, i] = np.einsum("ac,bd,abcd->", V, W, squares)
     psi = np.linalg.lstsq(system, right, rcond=1e-12)[0]
-    sigma2 = psi[m] if psi[m] > UNRELIABLE * r2 / N else _within_variance(products, e, r2)
+    sigma2 = psi[m] if psi[m] > UNRELIABLE * fit.r2 / N else _within_variance(products, fit)
     out = []
     for term, V, first in zip(terms, bases, where):
         Psi = np.tensordot(psi[first : first + len(V)], V, axes=1) / sigma2

@@ -6,14 +6,19 @@ rows are added one after the other.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.threads import run_all
+from fastlmm_hlm.design.columns import rows_of, times
 from fastlmm_hlm.design.rank import DOUBTFUL, independent_columns, squared_ratios
 
 # Rows from which beta0 is estimated; any beta0 gives the same model.
 ROWS_FOR_SHIFT = 2000
+# Rows below which a second thread costs more than it brings.
+WORTH_THREADS = 200_000
 
 
 @dataclass
@@ -87,7 +92,7 @@ def choose_shift(design):
     """
     n = design.n
     rows = np.unique(np.linspace(0, n - 1, min(n, ROWS_FOR_SHIFT)).astype(np.int64))
-    X, y = design.X[rows], design.y[rows].astype(float)
+    X, y = rows_of(design.x_columns, rows), design.y[rows]
     if design.offset is not None:
         y = y - design.offset[rows]
     beta0 = np.zeros(X.shape[1])
@@ -99,11 +104,15 @@ def choose_shift(design):
 
 def shifted_response(design, beta0, rows=slice(None)):
     """r = y - offset - X beta0, shape (n,)."""
-    r = design.y[rows] - design.X[rows] @ beta0
-    return r if design.offset is None else r - design.offset[rows]
+    y = design.y[rows]
+    r = times([None if c is None else c[rows] for c in design.x_columns], -beta0, len(y))
+    r += y
+    if design.offset is not None:
+        r -= design.offset[rows]
+    return r
 
 
-def cross_products(design, beta0, block_rows=None):
+def cross_products(design, beta0, block_rows=None, threads=1):
     """All cross-products of a design.
 
     Parameters
@@ -112,6 +121,8 @@ def cross_products(design, beta0, block_rows=None):
     beta0 : ndarray, shape (p,)
     block_rows : int or None
         Rows per block; None takes all rows at once.  The sums differ by rounding only.
+    threads : int
+        Threads to use; the sums do not depend on it.
 
     Returns
     -------
@@ -120,7 +131,7 @@ def cross_products(design, beta0, block_rows=None):
     step = design.n if block_rows is None else int(block_rows)
     total = None
     for first in range(0, design.n, step):
-        block = _block(design, beta0, slice(first, min(first + step, design.n)))
+        block = _block(design, beta0, slice(first, min(first + step, design.n)), threads)
         if total is None:
             total = block
         else:
@@ -128,36 +139,32 @@ def cross_products(design, beta0, block_rows=None):
     return total
 
 
-def _rows_of(column, rows):
-    return None if column is None else np.ascontiguousarray(column[rows])
+def _columns(columns, centre, rows):
+    """References to the rows at work of some columns."""
+    part = [None if c is None else np.ascontiguousarray(c[rows], dtype=float) for c in columns]
+    return kernels.Columns(list(zip(part, centre)))
 
 
-def _block(design, beta0, rows):
-    p = design.X.shape[1]
-    x = kernels.Columns(
-        [(np.ascontiguousarray(design.X[rows, j]), design.x_centring.centre[j]) for j in range(p)]
-    )
+def _block(design, beta0, rows, threads):
+    x = _columns(design.x_columns, design.x_centring.centre, rows)
     r = shifted_response(design, beta0, rows)
     w = None if design.weights is None else np.ascontiguousarray(design.weights[rows])
-    XyWXy = np.zeros((p + 1, p + 1))
-    kernels.crossprod_fixed(x, r, w, XyWXy)
-    codes, columns, ZtWZ, ZtWXy = [], [], [], []
-    for factor in design.factors:
-        nl, nc = len(factor.levels), len(factor.columns)
-        z = kernels.Columns([(_rows_of(c, rows), m) for c, m in zip(factor.columns, factor.centring.centre)])
-        G, R = np.zeros((nl, nc, nc)), np.zeros((nl, nc, p + 1))
-        level = np.ascontiguousarray(factor.codes[rows], dtype=np.int32)
-        kernels.crossprod_factor(level, z, x, r, w, G, R)
-        codes.append(level)
-        columns.append(z)
-        ZtWZ.append(G)
-        ZtWXy.append(R)
+    z = [_columns(f.columns, f.centring.centre, rows) for f in design.factors]
+    codes = [np.ascontiguousarray(f.codes[rows], dtype=np.int32) for f in design.factors]
     nl = [len(factor.levels) for factor in design.factors]
-    pairs = {
-        (f, g): kernels.crossprod_pairs(codes[f], nl[f], columns[f], codes[g], nl[g], columns[g], w)
-        for g in range(len(nl))
-        for f in range(g)
-    }
+    XyWXy = np.zeros((x.size + 1, x.size + 1))
+    ZtWZ = [np.zeros((n, part.size, part.size)) for n, part in zip(nl, z)]
+    ZtWXy = [np.zeros((n, part.size, x.size + 1)) for n, part in zip(nl, z)]
+    pairs = {}
+
+    def meet(f, g):
+        pairs[f, g] = kernels.crossprod_pairs(codes[f], nl[f], z[f], codes[g], nl[g], z[g], w)
+
+    # separate sums, so that their bits do not depend on who computes which
+    tasks = [partial(kernels.crossprod_factor, codes[f], z[f], x, r, w, ZtWZ[f], ZtWXy[f]) for f in range(len(z))]
+    tasks += [partial(meet, f, g) for g in range(len(z)) for f in range(g)]
+    tasks += [partial(kernels.crossprod_fixed, x, r, w, XyWXy)]
+    run_all(tasks, threads if len(r) >= WORTH_THREADS else 1)
     log_w = 0.0 if w is None else float(np.log(w).sum())
     return CrossProducts(len(r), log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
 

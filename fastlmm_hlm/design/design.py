@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from fastlmm_hlm._core import kernels
 from fastlmm_hlm.design.basis import Centring, centring, no_centring
+from fastlmm_hlm.design.columns import dense, times
 from fastlmm_hlm.design.covariance import covariance_structure
 from fastlmm_hlm.errors import DataError
 
@@ -70,14 +72,19 @@ class Design:
 
     Attributes
     ----------
-    y : ndarray (n,)          X : ndarray (n, p), Fortran order
-    x_names : list of str     x_centring : Centring
+    y : ndarray (n,)
+    x_columns : list of (ndarray (n,) or None)
+        Columns of X; None is the constant 1.
+    x_names : list of str
+    x_centring : Centring
     weights, offset : ndarray (n,) or None
-    factors : list of GroupingFactor, terms : list of RandomTerm (lme4's order)
+    factors : list of GroupingFactor
+    terms : list of RandomTerm
+        In lme4's order.
     """
 
     y: np.ndarray
-    X: np.ndarray
+    x_columns: list
     x_names: list
     x_centring: Centring
     weights: np.ndarray | None
@@ -88,6 +95,19 @@ class Design:
     @property
     def n(self):
         return len(self.y)
+
+    @property
+    def p(self):
+        return len(self.x_columns)
+
+    @property
+    def X(self):
+        """The fixed-effects model matrix, (n, p), made on demand."""
+        return dense(self.x_columns, self.n)
+
+    def fixed_part(self, beta):
+        """X beta, (n,)."""
+        return times(self.x_columns, beta, self.n)
 
     def with_fixed_columns(self, kept):
         """The same design with only some columns of X, in the user's own basis.
@@ -106,7 +126,7 @@ class Design:
         basis = Centring(self.x_centring.centre[kept], self.x_centring.B[np.ix_(kept, kept)])
         return replace(
             self,
-            X=np.asfortranarray(self.X[:, kept]),
+            x_columns=[self.x_columns[j] for j in kept],
             x_names=[self.x_names[j] for j in kept],
             x_centring=basis if whole else no_centring(len(kept)),
         )
@@ -116,32 +136,49 @@ class Design:
         return replace(self, y=np.ascontiguousarray(y, dtype=float))
 
 
-def _ones_columns(X, assign):
+def _ones_columns(columns, assign):
     """Columns of X whose sum is the constant 1: the intercept, or a full set of dummies."""
     if 0 in assign:
-        return np.flatnonzero(np.asarray(assign) == 0)
+        return np.flatnonzero(assign == 0)
     for term in np.unique(assign):
-        columns = np.flatnonzero(assign == term)
-        block = X[:, columns]
-        if len(columns) > 1 and np.array_equal(block.sum(axis=1), np.ones(len(X))):
-            return columns
+        of_term = np.flatnonzero(assign == term)
+        if len(of_term) > 1 and all(columns[j] is not None for j in of_term):
+            total = sum(columns[j] for j in of_term)
+            if (total == 1.0).all():
+                return of_term
     return np.array([], dtype=int)
 
 
-def _moments(columns):
-    means = np.array([1.0 if c is None else c.mean() for c in columns])
-    sds = np.array([0.0 if c is None else c.std() for c in columns])
-    return means, sds
+class _Moments:
+    """Mean and standard deviation of columns, each looked at once, sizes checked on the way."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, column, name):
+        if column is None:
+            return 1.0, 0.0
+        if id(column) not in self.known:
+            low, high, mean, sd = kernels.column_moments(column)
+            check_size(low, high, name)
+            self.known[id(column)] = mean, sd
+        return self.known[id(column)]
+
+    def of(self, columns, names):
+        """Means and standard deviations, (k,) each."""
+        pairs = [self(column, f"'{name}'") for column, name in zip(columns, names)]
+        return np.array([mean for mean, _ in pairs]), np.array([sd for _, sd in pairs])
 
 
-def _factor_and_terms(index, group):
+def _factor_and_terms(index, group, moments):
     """One grouping factor from the frame's terms that share it."""
     columns, names, terms, blocks = [], [], [], []
     for part in group:
-        own = [None if name == "(Intercept)" else part.Z[:, j] for j, name in enumerate(part.names)]
+        own = list(part.columns)
         covariance = covariance_structure(part.covariance, len(own), part.hom)
         ones = [j for j, c in enumerate(own) if c is None]
-        blocks.append(centring(*_moments(own), ones) if covariance.may_change_basis else no_centring(len(own)))
+        means, sds = moments.of(own, part.names)
+        blocks.append(centring(means, sds, ones) if covariance.may_change_basis else no_centring(len(own)))
         where = slice(len(columns), len(columns) + len(own))
         terms.append(RandomTerm(index, where, list(part.names), covariance, part.text))
         columns += own
@@ -151,25 +188,21 @@ def _factor_and_terms(index, group):
     for term, block in zip(terms, blocks):
         B[term.columns, term.columns] = block.B
     first = group[0]
-    factor = GroupingFactor(first.group, first.levels, _own(first.codes), columns, names, Centring(centre, B))
+    factor = GroupingFactor(first.group, first.levels, first.codes, columns, names, Centring(centre, B))
     return factor, terms
-
-
-def _own(values):
-    """values, copied unless nobody else holds them: users may change their data after the fit."""
-    return values if values is None or values.flags.owndata else values.copy()
 
 
 # Squares and their sums over rows stay within double precision between these.
 SMALLEST, LARGEST = 1e-100, 1e100
 
 
-def check_magnitude(values, name):
+def check_size(low, high, name):
     """Refuse a column whose squares overflow or vanish.
 
     Parameters
     ----------
-    values : ndarray (n,) or None
+    low, high : float
+        Its least and largest value.
     name : str
         For the message.
 
@@ -177,14 +210,19 @@ def check_magnitude(values, name):
     ------
     DataError
     """
-    if values is None:
-        return
-    size = float(max(-values.min(), values.max()))
+    size = max(-low, high)
     if size > LARGEST or 0 < size < SMALLEST:
         raise DataError(
             f"{name} has values of size {size:.3g}; a fit works with squares, so they must lie between {SMALLEST:g} "
             f"and {LARGEST:g}. Choose another unit."
         )
+
+
+def check_magnitude(values, name):
+    """The same for an array (n,), or None."""
+    if values is not None:
+        low, high, _, _ = kernels.column_moments(np.ascontiguousarray(values, dtype=float))
+        check_size(low, high, name)
 
 
 def build_design(frame):
@@ -198,22 +236,26 @@ def build_design(frame):
     -------
     Design
     """
+    check_magnitude(frame.y, f"the response '{frame.response}'")
+    check_magnitude(frame.weights, "weights")
+    check_magnitude(frame.offset, "offset")
+    moments = _Moments()
     order = list(dict.fromkeys(part.group for part in frame.random))
     groups = [[part for part in frame.random if part.group == name] for name in order]
+    x_means, x_sds = moments.of(frame.x_columns, frame.x_names)
     factors, by_part = [], {}
     for index, group in enumerate(groups):
-        factor, terms = _factor_and_terms(index, group)
+        factor, terms = _factor_and_terms(index, group, moments)
         factors.append(factor)
         by_part.update((id(part), term) for part, term in zip(group, terms))
-    X = np.asfortranarray(frame.X, dtype=float)
-    means, sds = X.mean(axis=0), X.std(axis=0)
+    ones = _ones_columns(frame.x_columns, np.asarray(frame.assign))
     return Design(
-        y=np.array(frame.y, dtype=float),
-        X=X,
+        y=frame.y,
+        x_columns=list(frame.x_columns),
         x_names=list(frame.x_names),
-        x_centring=centring(means, sds, _ones_columns(X, np.asarray(frame.assign))),
-        weights=_own(frame.weights),
-        offset=_own(frame.offset),
+        x_centring=centring(x_means, x_sds, ones),
+        weights=frame.weights,
+        offset=frame.offset,
         factors=factors,
         terms=[by_part[id(part)] for part in frame.random],
     )

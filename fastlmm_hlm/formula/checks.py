@@ -5,6 +5,7 @@ from fastlmm_hlm.errors import DataError
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix
 
 RESPONSE_KINDS = ("numeric", "binomial")
+_FEW = 1000
 CHECKS = ("nlev.gtr.1", "nobs.vs.nlev", "nobs.vs.nRE", "response.not.const")
 
 
@@ -68,35 +69,35 @@ def check_varies(y, name):
     DataError
     """
     rates = y if y.ndim == 1 else np.divide(y[:, 0], y.sum(axis=1), out=np.zeros(len(y)), where=y.sum(axis=1) > 0)
-    if len(rates) > 1 and rates.min() == rates.max():
+    if len(rates) < 2 or (rates[:_FEW] != rates[0]).any():
+        return
+    if rates.min() == rates.max():
         raise DataError(f"the response '{name}' is constant ({rates[0]:g} in all {len(rates)} rows used); there is no variation to model (lme4 reports a log-likelihood of -Inf).")
 
 
-def check_finite(matrix, names, index, part):
+def check_finite(columns, names, index, part, scans):
     """Refuse infinite values.
 
     Parameters
     ----------
-    matrix : ndarray, shape (n,) or (n, k)
-    names : list of str, length k
+    columns : list of (ndarray, shape (n,) or (n, k), or None)
+    names : list of str, one for each
     index : pandas.Index of the n rows
     part : str
         Where the values stand, for the message.
+    scans : Scans
 
     Raises
     ------
     DataError
         Naming the column and the first row.
     """
-    columns = matrix[:, None] if matrix.ndim == 1 else matrix
-    for j, name in enumerate(names):
-        column = columns[:, j]
-        if np.isfinite(column.sum()):
+    for column, name in zip(columns, names, strict=True):
+        if column is None or scans.finite(column):
             continue
-        bad = np.flatnonzero(~np.isfinite(column))
-        if len(bad):
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise DataError(f"'{name}' in {part} is infinite in row {index[bad[0]]!r}{more}; a fit needs finite numbers. Correct or leave out such rows.")
+        bad = np.flatnonzero(~np.isfinite(column.reshape(len(column), -1)).all(axis=1))
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise DataError(f"'{name}' in {part} is infinite in row {index[bad[0]]!r}{more}; a fit needs finite numbers. Correct or leave out such rows.")
 
 
 def check_random_terms(random, n, has_scale, skip):
@@ -119,7 +120,7 @@ def check_random_terms(random, n, has_scale, skip):
     DataError
     """
     for term in random:
-        levels, columns = len(term.levels), term.Z.shape[1]
+        levels, columns = len(term.levels), len(term.columns)
         if levels < 2 and "nlev.gtr.1" not in skip:
             raise DataError(f"grouping factor '{term.group}' in {term.text} has {levels} level ('{term.levels[0]}'); a random effect needs at least 2. Drop the term, or check that '{term.group}' was read as it should be.")
         if (levels >= n if has_scale else levels > n) and "nobs.vs.nlev" not in skip:

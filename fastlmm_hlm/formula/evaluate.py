@@ -5,6 +5,7 @@ poly() and scale() keep what they learned in a state, so that new data are
 put on the same basis.
 """
 import inspect
+from functools import lru_cache
 
 import numpy as np
 
@@ -134,7 +135,7 @@ class Evaluator:
             names = [a.name or (a.value.text if isinstance(a.value, Name) else "") for a in node.args]
             return bind_columns([value for _, value in given], names)
         hidden = {}
-        if "state" in inspect.signature(function).parameters:
+        if "state" in _signature(function).parameters:
             hidden["state"] = self.state.setdefault(self._variable, {}).setdefault(shown, {})
         arguments = match_arguments(function, given, shown, hidden)
         try:
@@ -143,6 +144,9 @@ class Evaluator:
             raise type(error)(f"{shown}: {error}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise FormulaError(f"{shown} cannot be computed from what it was given ({error}).") from error
+
+
+_signature = lru_cache(maxsize=None)(inspect.signature)
 
 
 def find_function(node):
@@ -186,7 +190,7 @@ def match_arguments(function, given, shown, hidden):
     FormulaError
         If an argument is unknown, missing or given twice.
     """
-    signature = inspect.signature(function)
+    signature = _signature(function)
     names = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_POSITIONAL and p.name != "state"]
     positional, keywords = [], {}
     for name, value in given:

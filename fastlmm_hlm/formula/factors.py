@@ -2,7 +2,7 @@
 import numpy as np
 
 from fastlmm_hlm.errors import DataError, FormulaError
-from fastlmm_hlm.formula.columns import factorize_sorted
+from fastlmm_hlm.formula.codes import factorize_sorted
 from fastlmm_hlm.formula.deparse import number_text
 from fastlmm_hlm.formula.operators import numbers, texts_of
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix

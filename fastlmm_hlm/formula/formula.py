@@ -1,5 +1,6 @@
 """The Formula object: one parsed model formula and its parts as text."""
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastlmm_hlm.errors import FormulaError
 from fastlmm_hlm.formula.bars import plain_bars, split_bars
@@ -92,7 +93,11 @@ def parse_formula(formula):
     -------
     Formula
     """
-    return formula if isinstance(formula, Formula) else Formula(formula)
+    return _read(formula) if isinstance(formula, str) else formula if isinstance(formula, Formula) else Formula(formula)
+
+
+# A Formula never changes, so that the same text needs to be read only once.
+_read = lru_cache(maxsize=256)(Formula)
 
 
 def _formula_text(response, rhs):

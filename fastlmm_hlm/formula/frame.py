@@ -7,24 +7,27 @@ every row in which their column is present.  As in R too, a variable that is
 taken out again (`. - x`) still has its missing rows left out.
 """
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm.errors import ArgumentError, FormulaError
-from fastlmm_hlm.formula.bars import group_components, refuse_duplicates
+from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.checks import CHECKS, RESPONSE_KINDS, check_finite, check_random_terms, check_varies, numeric_response
+from fastlmm_hlm.formula.codes import look_up, places_of, present_levels
 from fastlmm_hlm.formula.columns import DataColumns
-from fastlmm_hlm.formula.deparse import deparse
+from fastlmm_hlm.formula.direct import DirectColumns
 from fastlmm_hlm.formula.evaluate import Evaluator
 from fastlmm_hlm.formula.formula import parse_formula
-from fastlmm_hlm.formula.grouping import component_codes, group_codes
-from fastlmm_hlm.formula.materialize import MatrixRecipe
-from fastlmm_hlm.formula.rows import as_numbers, check_formula_sides, check_na_action, select_rows, vector_argument
+from fastlmm_hlm.formula.grouping import group_levels
+from fastlmm_hlm.formula.materialize import MatrixRecipe, dense_matrix
+from fastlmm_hlm.formula.ownership import Ownership
+from fastlmm_hlm.formula.parts import Parts, check_formula, make_plan
+from fastlmm_hlm.formula.rows import check_na_action, select_rows, vector_argument
+from fastlmm_hlm.formula.scans import Scans
 from fastlmm_hlm.formula.spec import DesignSpec, RandomTermSpec
-from fastlmm_hlm.formula.syntax import Name, column_names
-from fastlmm_hlm.formula.terms import expand_terms, is_offset
-from fastlmm_hlm.formula.values import Factor, missing_rows, take_rows
+from fastlmm_hlm.formula.syntax import column_names
+from fastlmm_hlm.formula.values import Factor, take_rows
 
 
 @dataclass
@@ -38,8 +41,8 @@ class RandomTermFrame:
     levels : pandas.Index
         In the column's own type; texts "a1:b2" for an interaction.
     codes : ndarray of int32, shape (n,)
-    Z : ndarray of float64, shape (n, c), Fortran order
-        Raw columns of the left side.
+    columns : list of (ndarray of float64, shape (n,), or None)
+        Raw columns of the left side; None is the constant 1.
     names : list of str
         Column names, as lme4's cnms.
     covariance : str
@@ -53,16 +56,24 @@ class RandomTermFrame:
     group: str
     levels: pd.Index
     codes: np.ndarray
-    Z: np.ndarray
+    columns: list
     names: list
     covariance: str
     hom: bool
     text: str
 
+    @property
+    def Z(self):
+        """The raw columns as a matrix, made at each call: (n, c), Fortran order."""
+        return dense_matrix(self.columns, len(self.codes))
+
 
 @dataclass
 class ModelFrame:
     """All arrays of a mixed model, and what is needed to name results.
+
+    Arrays may be views of the user's memory, which must not be written to and
+    stay as they are whatever happens to the data.
 
     Attributes
     ----------
@@ -76,8 +87,9 @@ class ModelFrame:
     y : ndarray of float64, shape (n,)
         (n, 2) for a binomial response of successes and failures.
     response : str
-    X : ndarray of float64, shape (n, p), Fortran order
-        All columns, even if some depend on others.
+    x_columns : list of (ndarray of float64, shape (n,), or None)
+        All columns of X, even if some depend on others; None is the constant
+        1.  A numeric column of the data is one array wherever it occurs.
     x_names : list of str
     assign : ndarray of int, shape (p,)
         0 for the intercept, otherwise the number of the term from 1.
@@ -98,6 +110,10 @@ class ModelFrame:
         With na_action "exclude": positions of the rows that residuals cover.
     padded_index : pandas.Index or None
         Their labels.
+    held : list
+        Columns of the data that the arrays are views of.  As long as they
+        live pandas copies before it changes their memory; each such array
+        keeps its own column alive too.
     """
 
     formula: object
@@ -106,7 +122,7 @@ class ModelFrame:
     n_input: int
     y: np.ndarray
     response: str
-    X: np.ndarray
+    x_columns: list
     x_names: list
     assign: np.ndarray
     term_labels: list
@@ -119,7 +135,13 @@ class ModelFrame:
     spec: DesignSpec
     na_action: str = "omit"
     padded: np.ndarray | None = None
-    padded_index: pd.Index | None = field(default=None)
+    padded_index: pd.Index | None = None
+    held: list = field(default_factory=list)
+
+    @property
+    def X(self):
+        """The fixed-effects matrix, made at each call: (n, p), Fortran order."""
+        return dense_matrix(self.x_columns, len(self.index))
 
 
 def build_frame(
@@ -166,163 +188,100 @@ def build_frame(
         raise ArgumentError(f"response_kind is {response_kind!r}; it must be one of {', '.join(RESPONSE_KINDS)}.")
     if isinstance(skip_checks, str) or set(skip_checks) - set(CHECKS):
         raise ArgumentError(f"skip_checks is {skip_checks!r}; it must be a collection of the names {', '.join(CHECKS)}.")
-    check_formula_sides(formula)
-    refuse_duplicates(formula.bars)
-    source = DataColumns(data)
+    check_formula(formula)
+    source, scans = DataColumns(data), Scans()
     evaluator = Evaluator(source)
-    parts = _Parts(formula, source, evaluator)
+    plan = make_plan(formula, source.names)
+    parts = Parts(formula, plan, evaluator, scans)
     subset_values, _ = vector_argument(subset, "subset", evaluator)
     weight_values, weight_node = vector_argument(weights, "weights", evaluator)
     offset_values, offset_node = vector_argument(offset, "offset", evaluator)
-    offsets = list(parts.offsets) + ([] if offset_values is None else [offset_values])
+    offsets = parts.offsets + ([] if offset_values is None else [offset_values])
     missing = dict(parts.missing)
     for role, values in (("weights", weight_values), ("offset", offset_values)):
-        if values is not None:
-            missing[role] = np.isnan(values)
+        gaps = None if values is None else scans.missing(values)
+        if gaps is not None:
+            missing[role] = gaps
     rows = select_rows(source.n, source.index, subset_values, weight_values, missing, na_action, parts.made)
     index = source.index if rows.used is None else source.index[rows.used]
-    n = len(index)
+    own = Ownership(source.lent)
 
-    y = numeric_response(_drop_unused(take_rows(parts.response, rows.used)), formula.response, response_kind)
-    check_finite(y, [formula.response] * max(1, y.ndim), index, "the response")
+    def chosen(value):
+        taken = take_rows(value, rows.used)
+        scans.inherit(taken, value)
+        return _drop_unused(taken)
+
+    y = numeric_response(chosen(parts.response), formula.response, response_kind)
+    check_finite([y], [formula.response], index, "the response", scans)
     if "response.not.const" not in skip_checks:
         check_varies(y, formula.response)
-    kept = {name: _drop_unused(take_rows(value, rows.used)) for name, value in parts.values.items()}
-    fixed = MatrixRecipe(parts.terms, _checked_contrasts(contrasts, parts))
-    X = fixed.build(kept, n)
-    check_finite(X, fixed.names, index, "the fixed part")
-    random, specs = _random_terms(parts, kept, rows.used, n)
+    kept, maker = {name: chosen(value) for name, value in parts.values.items()}, DirectColumns(len(index))
+    fixed = MatrixRecipe(plan.terms, _checked_contrasts(contrasts, plan, parts, formula))
+    x_columns = fixed.build(kept, maker)
+    check_finite(x_columns, fixed.names, index, "the fixed part", scans)
+    random, specs = _random_terms(formula, plan, parts, kept, rows.used, maker, own)
     for term in random:
-        check_finite(term.Z, term.names, index, term.text)
-    check_random_terms(random, n, has_scale, skip_checks)
-    total = sum(take_rows(values, rows.used) for values in offsets) if offsets else None
-    if total is not None:
-        check_finite(total, ["offset"], index, "the model")
+        check_finite(term.columns, term.names, index, term.text, scans)
+        term.columns = [own.safe(column) for column in term.columns]
+    check_random_terms(random, len(index), has_scale, skip_checks)
+    total = reduce(np.add, [chosen(values) for values in offsets]) if offsets else None
+    check_finite([total], ["offset"], index, "the model", scans)
+    nodes = [*plan.all_nodes(formula), *(node for node in (weight_node, offset_node) if node is not None)]
     spec = DesignSpec(
-        formula=formula, variables=parts.columns_used(weight_node, offset_node), fixed_recipe=fixed, random_terms=specs,
-        offset_nodes=parts.terms.offsets + (() if offset_node is None else (offset_node,)),
+        formula=formula, variables=[name for name in dict.fromkeys(n for node in nodes for n in column_names(node)) if name in source],
+        fixed_recipe=fixed, random_terms=specs, offset_nodes=plan.terms.offsets + (() if offset_node is None else (offset_node,)),
         offset_is_vector=offset_values is not None and offset_node is None, state=evaluator.state, levels=evaluator.levels,
     )
     return ModelFrame(
-        formula=formula, index=index, rows=rows.used, n_input=source.n, y=y, response=formula.response, X=X, x_names=fixed.names,
-        assign=fixed.assign, term_labels=parts.terms.labels, weights=None if weight_values is None else np.ascontiguousarray(take_rows(weight_values, rows.used)),
-        offset=total, random=random, dropped=rows.dropped, missing=rows.missing, contrasts=fixed.codings(), spec=spec, na_action=na_action,
-        padded=rows.padded, padded_index=None if rows.padded is None else source.index[rows.padded],
+        formula=formula, index=index, rows=rows.used, n_input=source.n, y=own.safe(y), response=formula.response,
+        x_columns=[own.safe(column) for column in x_columns], x_names=fixed.names, assign=fixed.assign, term_labels=plan.terms.labels,
+        weights=None if weight_values is None else own.safe(np.ascontiguousarray(chosen(weight_values))), offset=own.safe(total), random=random,
+        dropped=rows.dropped, missing=rows.missing, contrasts=fixed.codings(), spec=spec, na_action=na_action,
+        padded=rows.padded, padded_index=None if rows.padded is None else source.index[rows.padded], held=own.held,
     )
-
-
-class _Parts:
-    """The variables of a formula, evaluated on all rows of the data.
-
-    Attributes
-    ----------
-    terms : TermList
-        Of the fixed part.
-    values : dict of str to value
-        Variables of the fixed part and of the left sides of bars.
-    response : value
-    offsets : list of ndarray
-    components : dict of str to (codes, levels)
-        Parts of the grouping factors.
-    missing : dict of str to ndarray of bool
-        Where a column is missing, or the result of a call alone.
-    made : set of str
-        Those calls.
-    """
-
-    def __init__(self, formula, source, evaluator):
-        self.formula, self.source, self.evaluator = formula, source, evaluator
-        response_columns = column_names(formula.response_node)
-        dot = [name for name in source.names if name not in response_columns]
-        self.terms = expand_terms(formula.fixed_node, dot=dot, first=(formula.response,))
-        if formula.response in self.terms.variables:
-            raise FormulaError(f"the response '{formula.response}' is also a predictor in '{formula.text}'; take it out of the right side.")
-        self.sides = [expand_terms(bar.lhs) for bar in formula.bars]
-        nodes = {}
-        for terms in (self.terms, *self.sides):
-            nodes.update({name: node for name, node in terms.variables.items() if not is_offset(node)})
-        self.groups = {deparse(part): part for bar in formula.bars for part in group_components(bar.group)}
-        self.all_nodes = [formula.response_node, *nodes.values(), *self.terms.offsets, *self.groups.values()]
-
-        self.response = evaluator.variable(formula.response_node)
-        self.values = {name: evaluator.variable(node) for name, node in nodes.items()}
-        self.offsets = [as_numbers(evaluator.variable(node), "offset", f"offset({deparse(node)})") for node in self.terms.offsets]
-        self.components = {name: component_codes(node, evaluator) for name, node in self.groups.items()}
-        self.missing, self.made = {}, set()
-        self._note_missing(formula.response_node, missing_rows(self.response))
-        for name, value in self.values.items():
-            self._note_missing(nodes[name], missing_rows(value))
-        for node, values in zip(self.terms.offsets, self.offsets, strict=True):
-            self._note_missing(node, np.isnan(values))
-        for name, (codes, _) in self.components.items():
-            self._note_missing(self.groups[name], codes < 0)
-
-    def _note_missing(self, node, mask):
-        """Say of which columns the missing rows of a variable come, or that a function made them."""
-        if not mask.any():
-            return
-        explained = np.zeros_like(mask)
-        for name in (name for name in column_names(node) if name in self.source):
-            here = mask & missing_rows(self.evaluator.column(Name(name)))
-            explained |= here
-            if here.any():
-                self.missing[name] = self.missing.get(name, False) | here
-        if (mask & ~explained).any():
-            self.missing[deparse(node)] = mask & ~explained
-            self.made.add(deparse(node))
-
-    def columns_used(self, *argument_nodes):
-        """Return the columns that the formula and the arguments name, each once."""
-        nodes = [*self.all_nodes, *(node for node in argument_nodes if node is not None)]
-        names = dict.fromkeys(name for node in nodes for name in column_names(node))
-        return [name for name in names if name in self.source]
 
 
 def _drop_unused(value):
     """Drop levels that no row has."""
     if not isinstance(value, Factor):
         return value
-    present = np.zeros(len(value.levels), dtype=bool)
-    present[value.codes] = True
+    present = present_levels(value.codes, len(value.levels))
     if present.all():
         return value
-    places = np.cumsum(present, dtype=np.int32) - 1
     levels = tuple(text for text, used in zip(value.levels, present, strict=True) if used)
-    return Factor(places[value.codes], levels, value.ordered, value.text, value.contrasts)
+    return Factor(look_up(places_of(present), value.codes), levels, value.ordered, value.text, value.contrasts)
 
 
-def _checked_contrasts(contrasts, parts):
+def _checked_contrasts(contrasts, plan, parts, formula):
     """Check that the contrasts argument names factors of the fixed part."""
     if contrasts is None:
         return {}
     if not isinstance(contrasts, dict):
         raise ArgumentError(f"contrasts is {type(contrasts).__name__}; give a dict such as {{'f': 'contr.sum'}}.")
-    fixed = {name for members in parts.terms.terms for name in members}
+    fixed = {name for members in plan.terms.terms for name in members}
     factors = [name for name in fixed if not isinstance(parts.values[name], np.ndarray)]
     for name in contrasts:
         if name not in fixed:
-            raise ArgumentError(f"contrasts names '{name}', which is not in the fixed part of '{parts.formula.text}'; its factors are {', '.join(sorted(factors)) or 'none'}.")
+            raise ArgumentError(f"contrasts names '{name}', which is not in the fixed part of '{formula.text}'; its factors are {', '.join(sorted(factors)) or 'none'}.")
         if name not in factors:
             raise ArgumentError(f"contrasts names '{name}', which is numeric and needs no coding; write factor({name}) in the formula to make it a factor.")
     return dict(contrasts)
 
 
-def _random_terms(parts, kept, rows, n):
+def _random_terms(formula, plan, parts, kept, rows, maker, own):
     """Build all random terms, in lme4's order.
 
     Terms go by decreasing number of levels.  If they do not stand so already
     they are sorted ascending and reversed, which reverses ties, as in lme4.
     """
     shared, terms, specs = {}, [], []
-    for bar, side in zip(parts.formula.bars, parts.sides, strict=True):
-        if bar.group_name not in shared:
-            chosen = [(take_rows(codes, rows), levels) for codes, levels in (parts.components[deparse(p)] for p in group_components(bar.group))]
-            shared[bar.group_name] = group_codes(chosen)
-        codes, levels = shared[bar.group_name]
-        recipe = MatrixRecipe(side)
-        Z = recipe.build(kept, n)
-        terms.append(RandomTermFrame(bar.group_name, levels, codes, Z, recipe.names, bar.covariance, bar.hom, bar.text))
-        specs.append(RandomTermSpec(bar.group, levels, recipe))
+    for bar, side, names in zip(formula.bars, plan.sides, plan.bar_groups, strict=True):
+        if names not in shared:
+            shared[names] = group_levels([parts.components[name].take(rows) for name in names])
+        group, recipe = shared[names], MatrixRecipe(side)
+        columns = recipe.build(kept, maker)
+        terms.append(RandomTermFrame(bar.group_name, group.levels, own.safe(group.codes), columns, recipe.names, bar.covariance, bar.hom, bar.text))
+        specs.append(RandomTermSpec(bar.group, group.levels, recipe))
     sizes = [len(term.levels) for term in terms]
     if any(later > earlier for earlier, later in zip(sizes[:-1], sizes[1:], strict=True)):
         order = sorted(range(len(sizes)), key=sizes.__getitem__)[::-1]

@@ -1,16 +1,53 @@
 """Grouping factors: from columns to level codes, without a loop over rows."""
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.formula.bars import group_components
-from fastlmm_hlm.formula.columns import factorize_sorted, level_text
+from fastlmm_hlm.formula.codes import factorize_sorted, integer_codes, look_up, used_levels
+from fastlmm_hlm.formula.kinds import level_text
 from fastlmm_hlm.formula.syntax import Name
 from fastlmm_hlm.formula.values import Factor, Logical
 
 
-def component_codes(node, evaluator):
+@dataclass(frozen=True)
+class Levels:
+    """One part of a grouping factor, numbered.
+
+    Attributes
+    ----------
+    codes : ndarray of signed int, shape (n,)
+        -1 for missing.
+    levels : pandas.Index
+        In the column's own type, sorted, categories in their own order.
+    all_used : bool
+        Whether every level is known to occur.
+    """
+
+    codes: np.ndarray
+    levels: pd.Index
+    all_used: bool = False
+
+    def missing(self):
+        """Tell which rows are missing: ndarray of bool (n,), or None if none is."""
+        if len(self.codes) == 0 or self.codes.min() >= 0:
+            return None
+        return self.codes < 0
+
+    def take(self, rows):
+        """Return the chosen rows (positions or a mask); None means all."""
+        return self if rows is None else Levels(self.codes[rows], self.levels)
+
+    def used(self):
+        """Return the same with int32 codes and without levels that no row has; no row may be missing."""
+        if self.all_used and self.codes.dtype == np.int32:
+            return self
+        return Levels(*used_levels(self.codes, self.levels), all_used=True)
+
+
+def component_levels(node, evaluator):
     """Number the levels of one part of a grouping factor.
 
     Parameters
@@ -21,97 +58,64 @@ def component_codes(node, evaluator):
 
     Returns
     -------
-    codes : ndarray of int, shape (n,)
-        -1 for missing; every row of the data counts.
-    levels : pandas.Index
-        In the column's own type, sorted, categories in their own order.
+    Levels
+        Of all rows of the data.
     """
     if isinstance(node, Name):
         evaluator.source.check([node.text])
-        return _column_codes(evaluator.source.column(node.text))
+        return _column_levels(evaluator.source.column(node.text))
     value = evaluator.variable(node)
     if isinstance(value, Logical):
         value = value.as_factor()
     if isinstance(value, Factor):
-        return value.codes, pd.Index(value.levels)
-    return factorize_sorted(np.asarray(getattr(value, "values", value)).reshape(len(value), -1)[:, 0])
+        return Levels(value.codes, pd.Index(value.levels))
+    return Levels(*factorize_sorted(np.asarray(getattr(value, "values", value)).reshape(len(value), -1)[:, 0]), all_used=True)
 
 
-def _column_codes(column):
+def _column_levels(column):
     if column.kind == "category":
-        return column.values, column.levels
+        return Levels(column.values, column.levels)
+    if column.kind == "text":
+        return Levels(*column.numbered, all_used=True)
     if column.kind == "logical":
         codes, levels = np.asarray(column.values, dtype=np.int32), pd.Index([False, True])
     elif column.kind == "integer":
-        codes, levels = _integer_codes(np.asarray(column.values))
+        codes, levels = integer_codes(np.asarray(column.values))
     else:
         codes, levels = factorize_sorted(column.values if column.own is None else column.own)
-    if column.missing is not None:
-        codes = np.where(column.missing, np.int32(-1), codes)
-    return codes, levels
+    if column.missing is None:
+        return Levels(codes, levels, all_used=column.kind != "logical")
+    return Levels(np.where(column.missing, np.int32(-1), codes), levels)
 
 
-def _integer_codes(values):
-    """Number integers by counting when their range is small, by hashing otherwise."""
-    if len(values) == 0:
-        return np.empty(0, dtype=np.int32), pd.Index(values)
-    low, high = int(values.min()), int(values.max())
-    if high - low > 2 * len(values) + 1000 or high >= 2**63:
-        return factorize_sorted(values)
-    shifted = values.astype(np.int64, copy=False) - low
-    present = np.zeros(high - low + 1, dtype=bool)
-    present[shifted] = True
-    places = np.cumsum(present, dtype=np.int32) - 1
-    return places[shifted], pd.Index((np.flatnonzero(present) + low).astype(values.dtype))
-
-
-def used_levels(codes, levels):
-    """Drop the levels that no row has.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n,), all >= 0
-    levels : pandas.Index
-
-    Returns
-    -------
-    codes : ndarray of int32, shape (n,)
-    levels : pandas.Index
-    """
-    present = np.zeros(len(levels), dtype=bool)
-    present[codes] = True
-    if present.all():
-        return codes.astype(np.int32, copy=False), levels
-    places = np.cumsum(present, dtype=np.int32) - 1
-    return places[codes], levels[present]
-
-
-def group_codes(parts):
+def group_levels(parts):
     """Combine the parts of a grouping factor into one.
 
     Parameters
     ----------
-    parts : list of (codes, levels)
-        Codes of the rows used, none missing.
+    parts : list of Levels
+        Of the rows used, none missing.
 
     Returns
     -------
-    codes : ndarray of int32, shape (n,)
-    levels : pandas.Index
-        Only combinations that occur; for several parts texts such as "a1:b2",
-        the first part varying slowest.
+    Levels
+        Only combinations that occur, codes int32; for several parts texts such
+        as "a1:b2", the first part varying slowest.
     """
-    return reduce(_interact, [used_levels(codes, levels) for codes, levels in parts])
+    return reduce(_interact, [part.used() for part in parts])
 
 
 def _interact(first, second):
-    (codes, levels), (inner, inner_levels) = first, second
-    width = len(inner_levels)
-    pairs, observed = _integer_codes(codes.astype(np.int64) * width + inner)
+    width = len(second.levels)
+    small = len(first.levels) * width < 2**31
+    pairs = first.codes.astype(np.int32 if small else np.int64)
+    pairs *= width
+    pairs += second.codes
+    codes, observed = integer_codes(pairs)
     observed = observed.to_numpy()
-    outer_texts, inner_texts = _texts(levels), _texts(inner_levels)
-    names = [f"{outer_texts[p]}:{inner_texts[q]}" for p, q in zip((observed // width).tolist(), (observed % width).tolist(), strict=True)]
-    return pairs.astype(np.int32, copy=False), pd.Index(names, dtype=object)
+    outer, inner = _texts(first.levels), _texts(second.levels)
+    names = [f"{outer[p]}:{inner[q]}" for p, q in zip((observed // width).tolist(), (observed % width).tolist(), strict=True)]
+    return Levels(codes, pd.Index(names, dtype=object), all_used=True)
 
 
 def _texts(levels):
@@ -134,13 +138,20 @@ def match_groups(node, evaluator, known):
     ndarray of int32, shape (n,)
         -1 where the level is missing or was not in the fit.
     """
-    parts = [component_codes(part, evaluator) for part in group_components(node)]
-    seen = np.logical_and.reduce([codes >= 0 for codes, _ in parts])
+    parts = [component_levels(part, evaluator) for part in group_components(node)]
+    gaps = [gap for gap in (part.missing() for part in parts) if gap is not None]
+    if not gaps:
+        return _known_codes(parts, known)
+    seen = ~np.logical_or.reduce(gaps)
     result = np.full(len(seen), -1, dtype=np.int32)
     if seen.any():
-        codes, levels = group_codes([(codes[seen], levels) for codes, levels in parts])
-        result[seen] = _places(levels, known)[codes]
+        result[seen] = _known_codes([part.take(seen) for part in parts], known)
     return result
+
+
+def _known_codes(parts, known):
+    group = group_levels(parts)
+    return look_up(_places(group.levels, known).astype(np.int32), group.codes)
 
 
 def _places(levels, known):

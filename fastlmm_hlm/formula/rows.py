@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, DataError, DroppedRowsWarning, FormulaError
-from fastlmm_hlm.formula.columns import as_column
+from fastlmm_hlm.formula.columns import copies_on_write
+from fastlmm_hlm.formula.kinds import as_column
 from fastlmm_hlm.formula.parse import parse_expression
 from fastlmm_hlm.formula.syntax import Name
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix, describe
@@ -87,7 +88,9 @@ def vector_argument(argument, role, evaluator):
     values = _positional(argument, role, source)
     if len(values) != source.n:
         raise DataError(f"{role} has {len(values)} values and the data have {source.n} rows; give one value for each row of the data, before any subset.")
-    return as_numbers(as_column(role, values).value(), role, role), None
+    column = as_column(role, values)
+    source.lend(column.values, values if isinstance(argument, pd.Series) and copies_on_write() else None)
+    return as_numbers(column.value(), role, role), None
 
 
 def _positional(argument, role, source):
@@ -105,7 +108,7 @@ def _positional(argument, role, source):
     array = np.asarray(argument)
     if array.ndim != 1:
         raise DataError(f"{role} has shape {array.shape}; give one value for each row of the data.")
-    return pd.Series(array)
+    return array if array.dtype.kind in "fiub" else pd.Series(array)
 
 
 def as_numbers(value, role, shown):
@@ -134,7 +137,7 @@ def select_rows(n, index, subset, weights, missing, na_action, made=()):
         Row labels, for messages.
     subset, weights : ndarray of float64, shape (n,), or None
     missing : dict of str to ndarray of bool, shape (n,)
-        Where each column, or what a function made of columns, is missing.
+        Where a column, or what a function made of columns, is missing.
     na_action : {"omit", "exclude", "fail"}
     made : collection of str
         Names in `missing` that a function of the formula made missing.
@@ -155,6 +158,8 @@ def select_rows(n, index, subset, weights, missing, na_action, made=()):
         For rows of weight zero, and rows that a function of the formula made
         missing.
     """
+    if n and subset is None and not missing and _all_positive(weights):
+        return Rows(None, None)
     dropped = {}
     keep = np.ones(n, dtype=bool)
     if subset is not None:
@@ -182,6 +187,10 @@ def select_rows(n, index, subset, weights, missing, na_action, made=()):
     used = None if keep.all() else np.flatnonzero(keep)
     padded = np.flatnonzero(considered) if na_action == "exclude" and not np.array_equal(considered, keep) else None
     return Rows(used, padded, dropped, counts)
+
+
+def _all_positive(weights):
+    return weights is None or bool(weights.min() > 0 and weights.max() < np.inf)
 
 
 def _outside():

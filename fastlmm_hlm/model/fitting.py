@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
+from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite, column_moments
 from fastlmm_hlm._core.threads import available_threads
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
@@ -72,16 +72,6 @@ class Fitted:
     kept_columns: np.ndarray
 
 
-def _check_magnitudes(frame):
-    """Refuse columns whose squares leave double precision; DataError names the column."""
-    check_magnitude(frame.y, f"the response '{frame.response}'")
-    check_magnitude(frame.weights, "weights")
-    check_magnitude(frame.offset, "offset")
-    for names, matrix in [(frame.x_names, frame.X), *((term.names, term.Z) for term in frame.random)]:
-        for j, name in enumerate(names):
-            check_magnitude(matrix[:, j], f"'{name}'")
-
-
 def make_design(frame, control):
     """Design and cross-products of the estimable columns.
 
@@ -89,9 +79,9 @@ def make_design(frame, control):
     -------
     Design, CrossProducts, kept columns (ndarray of int), names of the dropped ones
     """
-    _check_magnitudes(frame)
+    threads = threads_of(control)
     design = build_design(frame)
-    products = cross_products(design, choose_shift(design))
+    products = cross_products(design, choose_shift(design), threads=threads)
     kept = estimable_columns(design, products)
     dropped = [name for j, name in enumerate(design.x_names) if j not in set(kept.tolist())]
     if dropped:
@@ -106,7 +96,7 @@ def make_design(frame, control):
         if control.check_rankX != "silent.drop.cols":
             warn_user(message, RankDeficientWarning)
         design = design.with_fixed_columns(kept)
-        products = cross_products(design, choose_shift(design))
+        products = cross_products(design, choose_shift(design), threads=threads)
     if products.n <= products.p:
         raise DataError(
             f"lmer: {products.n} rows for {products.p} fixed effects; the residual variance cannot be estimated. "
@@ -216,8 +206,12 @@ def _settle(criterion, par, tolerance):
 def make_criterion(products, terms, centrings, settings):
     """The criterion under the settings' choices of likelihood, factorization and threads."""
     control = settings.control
-    threads = available_threads() if control.threads is None else control.threads
-    return LmmCriterion(products, terms, centrings, settings.REML, control.factorization, threads)
+    return LmmCriterion(products, terms, centrings, settings.REML, control.factorization, threads_of(control))
+
+
+def threads_of(control):
+    """Threads to use under a control."""
+    return available_threads() if control.threads is None else control.threads
 
 
 def solve(design, products, centrings, settings, templates=None):
@@ -283,8 +277,8 @@ def _refuse_no_noise(design, estimates, certificate):
 
     The residual sum of squares is then rounding, and the criterion has no minimum.
     """
-    spread = float(np.std(design.y))
-    rounding = 16 * np.finfo(float).eps * float(np.abs(design.y).max())
+    low, high, _, spread = column_moments(design.y)
+    rounding = 16 * np.finfo(float).eps * max(-low, high)
     weight = 1.0 if design.weights is None else float(np.sqrt(design.weights.mean()))
     sigma = estimates.sigma / weight
     if sigma < rounding or (certificate.status == "failed" and sigma < ALMOST_NO_NOISE * spread):
@@ -317,7 +311,7 @@ def refit_response(design, y, settings, templates):
     if np.ptp(design.y) == 0:
         raise DataError(f"refit: the new response is constant ({design.y[0]}); there is nothing to fit.")
     check_magnitude(design.y, "the new response")
-    products = cross_products(design, choose_shift(design))
+    products = cross_products(design, choose_shift(design), threads=threads_of(settings.control))
     centrings = [factor.centring for factor in design.factors]
     return (design, products, *solve(design, products, centrings, settings, templates))
 

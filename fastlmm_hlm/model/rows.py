@@ -112,7 +112,7 @@ def linear_predictor(design, beta, b=None):
     b : list of ndarray (nl, nc) or None
         Random effects in the user's columns; None leaves them out.
     """
-    mu = design.X @ beta
+    mu = design.fixed_part(beta)
     if design.offset is not None:
         mu += design.offset
     for factor, effects in zip(design.factors, b if b is not None else ()):

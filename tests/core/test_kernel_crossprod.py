@@ -188,3 +188,52 @@ def test_crossprod_refuses_arrays_whose_lengths_differ():
         kernels.crossprod_factor(code, z, x, y, None, G[:3], R)
     with pytest.raises(ValueError, match="column 1 has 3 rows, the columns before it 4"):
         kernels.Columns([(np.ones(4), 0.0), (np.ones(3), 0.0)])
+
+
+# --- moments of a column ---------------------------------------------------------------
+
+# Deviations from the first value: relative error at most n roundings.
+MOMENTS = 1e-11
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 300), centre=st.sampled_from([0.0, 2015.0, -1e6]),
+       scale=st.sampled_from([1e-3, 1.0, 1e5]))
+def test_moments_are_those_of_numpy(seed, n, centre, scale):
+    x = np.random.default_rng(seed).normal(centre, scale, size=n)
+    low, high, mean, sd = kernels.column_moments(x)
+    assert (low, high) == (x.min(), x.max())
+    assert mean == pytest.approx(x.mean(), rel=MOMENTS, abs=MOMENTS * scale)
+    assert sd == pytest.approx((x - x.mean()).std(), rel=1e-7, abs=1e-7 * scale)
+
+
+def test_moments_of_more_rows_than_one_chunk_are_those_of_numpy():
+    x = np.random.default_rng(1).exponential(size=3 * 16384 + 5)
+    low, high, mean, sd = kernels.column_moments(x)
+    assert (low, high) == (x.min(), x.max())
+    assert (mean, sd) == pytest.approx((x.mean(), x.std()), rel=MOMENTS)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 20000])
+@pytest.mark.parametrize("value", [0.0, 0.1, -2015.3, 1e100])
+def test_a_constant_column_has_no_deviation_at_all(value, n):
+    assert kernels.column_moments(np.full(n, value)) == (value, value, value, 0.0)
+
+
+@pytest.mark.parametrize("where", [0, 5000, 9999])
+def test_one_value_far_from_the_others_spoils_no_moment(where):
+    x = np.random.default_rng(2).normal(size=10000)
+    x[where] = 1e9
+    *_, mean, sd = kernels.column_moments(x)
+    assert (mean, sd) == pytest.approx((x.mean(), x.std()), rel=1e-9)
+
+
+def test_a_column_that_is_not_finite_shows_in_its_mean():
+    x = np.ones(30)
+    x[17] = np.nan
+    assert np.isnan(kernels.column_moments(x)[2])
+
+
+def test_a_column_without_rows_has_no_moments():
+    with pytest.raises(ValueError, match="without rows"):
+        kernels.column_moments(np.empty(0))

@@ -5,21 +5,35 @@ import pytest
 
 from fastlmm_hlm._core import kernels
 from reference.arrays import flat, kernel_of, random_model, random_templates
+from reference.lmm_dense import indicator_columns
+from reference.routes import WAYS
 
 ACCURACY = 1e-9
 SHAPES = {
     "single": {"nl": (7,), "nc": (3,)},
     "no fixed columns": {"nl": (7,), "nc": (2,), "p": 0},
-    "nested": {"nl": (20, 5), "nc": (2, 1), "nested": True, "weighted": True},
+    "nested": {"nl": (20, 5), "nc": (2, 1), "layout": "nested", "weighted": True},
     "crossed": {"nl": (9, 6, 3), "nc": (2, 3, 1), "p": 4},
-    "supernodal": {"nl": (40, 40), "nc": (2, 2), "n": 700},
+    "crossed four ways": {"nl": (9, 6, 4, 3), "nc": (1, 2, 1, 2), "n": 90},
+    "levels without rows": {"nl": (40, 35), "nc": (2, 1), "n": 30},
 }
+PROBLEMS = [
+    *(pytest.param((k, name, route), id=f"{name}, {route}") for k, name in enumerate(SHAPES) for route in ("block", "whole")),
+    *(pytest.param((0, name, None), id=name) for name in WAYS),
+]
 
 
-@pytest.fixture(params=SHAPES, scope="module")
+@pytest.fixture(params=PROBLEMS, scope="module")
 def problem(request):
-    model = random_model(list(SHAPES).index(request.param), **SHAPES[request.param])
-    return model, kernel_of(model), random_templates(np.random.default_rng(1), model, 0.8)
+    """A model, a kernel of it and templates."""
+    seed, name, route = request.param
+    if name in WAYS:
+        model = WAYS[name].model(seed)
+        kernel = WAYS[name].kernel(model)
+    else:
+        model = random_model(seed, **SHAPES[name])
+        kernel = kernel_of(model, kernels.WHOLE if route == "whole" else kernels.BLOCK)
+    return model, kernel, random_templates(np.random.default_rng(1), model, 0.8)
 
 
 def split(values, model):
@@ -91,15 +105,20 @@ def test_all_parts_asked_for_together_are_the_parts_asked_for_alone(problem):
         np.testing.assert_array_equal(alone[index], together[index])
 
 
-def test_the_number_of_directions_may_change_between_calls():
-    model = random_model(1, nl=(8,), nc=(2,))
-    kernel, templates = kernel_of(model), random_templates(np.random.default_rng(2), model)
+@pytest.mark.parametrize("name", WAYS)
+def test_the_number_of_directions_may_change_between_calls(name):
+    model = WAYS[name].model(1)
+    kernel, templates = WAYS[name].kernel(model), random_templates(np.random.default_rng(2), model)
+    dense, nc = model.dense(templates, True), model.Z[0].shape[1]
+    Z = indicator_columns(model.codes[0], model.nl[0], model.Z[0])
+    e = (Z.T @ dense.Vinv_residual).reshape(-1, nc)
     for count in (1, 7, 3, 30, 2):
-        rng = np.random.default_rng(count)
-        D = [S + S.T for S in rng.normal(size=(count, 2, 2))]
+        D = np.random.default_rng(count).normal(size=(count, nc, nc))
+        D = D + D.transpose(0, 2, 1)
         first = np.zeros(count, dtype=np.int32)
         found = kernel.evaluate(flat(templates), kernels.INFORMATION, True, first, flat(D))[5]
-        expected = model.dense(templates, True).average_information([model.whole_Lambda([S]) for S in D])
+        scores = Z @ np.stack([(e @ S).ravel() for S in D], axis=1)
+        expected = scores.T @ dense.P @ scores
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
 
 

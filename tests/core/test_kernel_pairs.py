@@ -6,34 +6,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastlmm_hlm._core import kernels
-from reference.arrays import columns, pairs_of, random_model
+from reference.arrays import LAYOUTS, columns, pairs_of, random_model
 from reference.lmm_dense import indicator_columns
 
 ROUNDING = 1e-12
 
 
-def dense_from_pairs(indptr, indices, values, nl_f):
+def dense_from_pairs(indptr, indices, values, nl_g):
     """The blocks put in their places, (nl_f, nc_f, nl_g, nc_g)."""
-    out = np.zeros((nl_f, values.shape[1], len(indptr) - 1, values.shape[2]))
-    for g in range(len(indptr) - 1):
-        for e in range(indptr[g], indptr[g + 1]):
-            out[indices[e], :, g, :] += values[e]
+    out = np.zeros((len(indptr) - 1, values.shape[1], nl_g, values.shape[2]))
+    for f in range(len(indptr) - 1):
+        for e in range(indptr[f], indptr[f + 1]):
+            out[f, :, indices[e], :] += values[e]
     return out
 
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 200), nl_f=st.integers(1, 30), nl_g=st.integers(1, 12),
-       nc_f=st.integers(1, 3), nc_g=st.integers(1, 3), weighted=st.booleans(), nested=st.booleans())
-def test_pairs_are_the_blocks_of_the_product_multiplied_out(seed, n, nl_f, nl_g, nc_f, nc_g, weighted, nested):
-    model = random_model(seed, n=n, nl=(nl_f, nl_g), nc=(nc_f, nc_g), weighted=weighted, nested=nested)
+       nc_f=st.integers(1, 3), nc_g=st.integers(1, 3), weighted=st.booleans(), layout=st.sampled_from(sorted(LAYOUTS)))
+def test_pairs_are_the_blocks_of_the_product_multiplied_out(seed, n, nl_f, nl_g, nc_f, nc_g, weighted, layout):
+    nl = (6 * nl_f, 6 * nl_g) if layout == "clustered" else (nl_f, nl_g)
+    model = random_model(seed, n=n, nl=nl, nc=(nc_f, nc_g), weighted=weighted, layout=layout)
     indptr, indices, values = pairs_of(model)[0, 1]
-    Zf, Zg = (indicator_columns(c, nl, Z) for c, nl, Z in zip(model.codes, model.nl, model.Z))
-    expected = (Zf.T @ (model.weights[:, None] * Zg)).reshape(nl_f, nc_f, nl_g, nc_g)
-    np.testing.assert_allclose(dense_from_pairs(indptr, indices, values, nl_f), expected, atol=ROUNDING * n)
-    met = {(int(f), int(g)) for f, g in zip(*model.codes)}
-    listed = [(int(f), g) for g in range(nl_g) for f in indices[indptr[g] : indptr[g + 1]]]
-    assert len(listed) == len(met) and set(listed) == met
-    assert listed == sorted(listed, key=lambda pair: (pair[1], pair[0]))
+    Zf, Zg = (indicator_columns(c, levels, Z) for c, levels, Z in zip(model.codes, nl, model.Z))
+    expected = (Zf.T @ (model.weights[:, None] * Zg)).reshape(nl[0], nc_f, nl[1], nc_g)
+    np.testing.assert_allclose(dense_from_pairs(indptr, indices, values, nl[1]), expected, atol=ROUNDING * n)
+    met = sorted({(int(f), int(g)) for f, g in zip(*model.codes)})
+    assert [(f, int(g)) for f in range(nl[0]) for g in indices[indptr[f] : indptr[f + 1]]] == met
 
 
 def test_pairs_do_not_depend_on_the_order_of_rows():
@@ -48,14 +47,14 @@ def test_pairs_do_not_depend_on_the_order_of_rows():
 def test_pairs_of_no_rows_are_none():
     model = random_model(2, n=5, nl=(4, 3), nc=(2, 1)).rows(slice(0, 0))
     indptr, indices, values = pairs_of(model)[0, 1]
-    assert indptr.tolist() == [0, 0, 0, 0] and indices.shape == (0,) and values.shape == (0, 2, 1)
+    assert indptr.tolist() == [0, 0, 0, 0, 0] and indices.shape == (0,) and values.shape == (0, 2, 1)
 
 
 def test_levels_without_rows_meet_nobody():
     model = random_model(3, n=50, nl=(4, 3), nc=(1, 1))
     model.nl[:] = [9, 8]
     indptr, indices, _ = pairs_of(model)[0, 1]
-    assert (np.diff(indptr)[3:] == 0).all() and indices.max() < 4
+    assert (np.diff(indptr)[4:] == 0).all() and indices.max() < 3
 
 
 def test_centred_columns_enter_the_pairs_centred():

@@ -8,41 +8,79 @@ from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
 from fastlmm_hlm.errors import FactorizationError, FastlmmError
 from reference.arrays import Model, add_crossproducts, flat, kernel_of, pairs_of
 from reference.arrays import random_model, random_templates, zeros_for
+from reference.routes import WAYS
 
-SHAPES = {"simplicial": {"nl": (9, 6), "nc": (2, 1)}, "supernodal": {"nl": (40, 40), "nc": (2, 2), "n": 700}}
-
-
-@pytest.fixture(params=SHAPES)
-def problem(request):
-    model = random_model(1, **SHAPES[request.param])
-    kernel = kernel_of(model)
-    assert kernel.describe()[1] == (request.param == "supernodal")
-    return kernel, flat(random_templates(np.random.default_rng(2), model))
+@pytest.fixture(params=WAYS)
+def way(request):
+    return WAYS[request.param]
 
 
+def products_of(model):
+    """XyWXy, ZtWZ, ZtWXy and pairs of a model."""
+    out = zeros_for(model)
+    add_crossproducts(model, *out)
+    return *out, pairs_of(model)
+
+
+def assert_same_bits(one, other):
+    assert one[:3] == other[:3]
+    np.testing.assert_array_equal(one[3], other[3])
+    np.testing.assert_array_equal(one[4], other[4])
+
+
+@pytest.mark.parametrize("factor", ["first", "last"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e200])
-def test_a_lambda_that_is_not_finite_is_refused_and_the_kernel_works_afterwards(problem, bad):
-    kernel, Lambda = problem
-    before = kernel.evaluate(Lambda, 3, True)
+def test_a_lambda_that_is_not_finite_is_refused_and_the_kernel_works_afterwards(way, bad, factor):
+    model = way.model(1)
+    kernel, templates = way.kernel(model), random_templates(np.random.default_rng(2), model)
+    spoilt = [T.copy() for T in templates]
+    spoilt[0 if factor == "first" else -1][0, 0] = bad
     with pytest.raises(FactorizationError):
-        kernel.evaluate(np.where(np.arange(len(Lambda)) == 0, bad, Lambda), 3, True)
-    after = kernel.evaluate(Lambda, 3, True)
-    assert before[:3] == after[:3]
-    np.testing.assert_array_equal(before[3], after[3])
+        kernel.evaluate(flat(spoilt), 3, True)
+    before = kernel.evaluate(flat(templates), 3, True)
+    with pytest.raises(FactorizationError):
+        kernel.evaluate(flat(spoilt), 3, True)
+    assert_same_bits(kernel.evaluate(flat(templates), 3, True), before)
+    fresh = way.kernel(model)
+    assert_same_bits(fresh.evaluate(flat(templates), 3, True), before)
 
 
-def test_a_system_that_is_not_positive_definite_is_refused_and_the_kernel_works_afterwards(problem):
-    kernel, Lambda = problem
-    model = random_model(1, nl=(6,), nc=(1,))
-    XyWXy, ZtWZ, ZtWXy = zeros_for(model)
-    add_crossproducts(model, XyWXy, ZtWZ, ZtWXy)
-    good = kernels.LmmKernel(ZtWZ, ZtWXy, XyWXy, {})
-    expected = good.evaluate(np.ones(1), 0, True)
-    ZtWZ[0][3] *= -1.0
-    with pytest.raises(NotPositiveDefinite, match="random-effects system"):
-        good.evaluate(np.ones(1), 0, True)
-    ZtWZ[0][3] *= -1.0
-    assert good.evaluate(np.ones(1), 0, True) == expected
+@pytest.mark.parametrize("first", [True, False], ids=["refused first", "refused later"])
+@pytest.mark.parametrize("where", [0, 0.5, 1])
+@pytest.mark.parametrize("factor", ["first", "last"])
+def test_a_system_that_is_not_positive_definite_is_refused_and_the_kernel_works_afterwards(way, factor, where, first):
+    model = way.model(1)
+    XyWXy, ZtWZ, ZtWXy, pairs = products_of(model)
+    templates = flat(random_templates(np.random.default_rng(2), model))
+    kernel = kernels.LmmKernel(ZtWZ, ZtWXy, XyWXy, pairs, way.route)
+    expected = way.kernel(model).evaluate(templates, 3, True)
+    if not first:
+        assert_same_bits(kernel.evaluate(templates, 3, True), expected)
+    blocks = ZtWZ[0 if factor == "first" else -1]
+    level = int(where * (len(blocks) - 1))
+    kept = blocks[level].copy()
+    for refusals in (2, 1):
+        blocks[level] -= 1e6 * np.eye(len(kept))
+        for _ in range(refusals):
+            with pytest.raises(NotPositiveDefinite, match="random-effects system"):
+                kernel.evaluate(templates, 3, True)
+        blocks[level] = kept
+        assert_same_bits(kernel.evaluate(templates, 3, True), expected)
+    for found, right in zip(kernel.inverse_blocks(), way_blocks(way, model, templates), strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+def way_blocks(way, model, templates):
+    """Diagonal blocks of M^-1 from a kernel that has refused nothing."""
+    kernel = way.kernel(model)
+    kernel.evaluate(templates, 0, True)
+    return kernel.inverse_blocks()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_kernel_refuses_to_run_on_no_threads(threads):
+    with pytest.raises(ValueError):
+        kernel_of(random_model(1), threads=threads)
 
 
 def test_dependent_columns_of_X_are_refused_in_words():

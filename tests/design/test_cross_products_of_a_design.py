@@ -85,4 +85,4 @@ def test_the_columns_of_a_diagonal_term_are_not_centred():
 def test_another_response_leaves_the_rest_of_the_design():
     design = build_design(simulated(7, (6,), (2,)))
     other = design.with_response(np.arange(120))
-    assert other.X is design.X and other.y.dtype == float and other.n == 120
+    assert other.x_columns is design.x_columns and other.y.dtype == float and other.n == 120

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,9 +136,9 @@ def test_nothing_is_centred_without_a_constant():
 def test_a_full_set_of_dummies_serves_as_the_constant():
     dummies = np.eye(3)[np.arange(12) % 3]
     year = 2010.0 + np.arange(12) % 7
-    data = SimpleNamespace(y=np.arange(12.0), X=np.column_stack([dummies, year]), x_names=list("abcd"), weights=None,
-                           assign=np.array([1, 1, 1, 2]), offset=None,
-                           random=[term("g", np.arange(12) % 2, np.ones((12, 1)), ["(Intercept)"])])
+    random = [term("g", np.arange(12) % 2, np.ones((12, 1)), ["(Intercept)"])]
+    data = frame(np.arange(12.0), np.column_stack([dummies, year]), random, names=list("abcd"))
+    data.assign = np.array([1, 1, 1, 2])
     design = build_design(data)
     assert design.x_centring.centre.tolist() == [0.0, 0.0, 0.0, year.mean()]
     np.testing.assert_allclose(design.X @ design.x_centring.B, design.X - design.x_centring.centre, atol=1e-12)

@@ -386,3 +386,18 @@ def test_a_variable_taken_out_again_still_costs_its_missing_rows_as_in_r():
     frame = build_frame("y ~ f + x - x + (1 | room)", data)
     assert frame.x_names == ["(Intercept)", "fb", "fc"]
     assert frame.missing == {"x": 1}
+
+
+def test_a_truth_value_that_no_row_has_is_no_level():
+    data = school_data().assign(flag=True)
+    term = build_frame("y ~ x + (1 | flag)", data, skip_checks=("nlev.gtr.1",)).random[0]
+    assert term.levels.tolist() == [True]
+    assert set(term.codes) == {0}
+
+
+def test_a_response_that_varies_only_in_its_last_row_varies():
+    data = pd.DataFrame({"y": np.zeros(5000), "g": np.arange(5000) % 9})
+    with pytest.raises(DataError, match="constant"):
+        build_frame("y ~ 1 + (1 | g)", data)
+    data.loc[4999, "y"] = 1.0
+    assert len(build_frame("y ~ 1 + (1 | g)", data).y) == 5000

@@ -90,10 +90,10 @@ def pairs_of(model):
     }
 
 
-def kernel_of(model):
+def kernel_of(model, route=kernels.BLOCK, threads=1):
     XyWXy, ZtWZ, ZtWXy = zeros_for(model)
     add_crossproducts(model, XyWXy, ZtWZ, ZtWXy)
-    return kernels.LmmKernel(ZtWZ, ZtWXy, XyWXy, pairs_of(model))
+    return kernels.LmmKernel(ZtWZ, ZtWXy, XyWXy, pairs_of(model), route, threads)
 
 
 def flat(templates):
@@ -113,16 +113,38 @@ def random_columns(rng, n, nc):
     return Z
 
 
-def random_model(seed, n=60, p=2, nl=(7,), nc=(2,), weighted=False, nested=False):
-    """Rows with random level codes; nested makes each factor a coarsening of the one before."""
+def nested_codes(rng, n, nl):
+    """Each factor a coarsening of the one before."""
+    codes = [rng.integers(nl[0], size=n)]
+    for finer, levels in zip(nl, nl[1:]):
+        codes.append(rng.integers(levels, size=finer)[codes[-1]])
+    return codes
+
+
+def crossed_codes(rng, n, nl):
+    """Every level may meet every other."""
+    return [rng.integers(levels, size=n) for levels in nl]
+
+
+def chained_codes(rng, n, nl):
+    """Levels along a line, each meeting its neighbours only."""
+    rows = np.arange(n)
+    return [np.clip(rows + rng.integers(-2, 3, size=n), 0, n - 1) * levels // n for levels in nl]
+
+
+def clustered_codes(rng, n, nl, clusters=6):
+    """Crossed inside clusters that do not meet; levels left over have no rows."""
+    cluster = np.arange(n) * clusters // n
+    return [cluster * (levels // clusters) + rng.integers(levels // clusters, size=n) for levels in nl]
+
+
+LAYOUTS = {"nested": nested_codes, "crossed": crossed_codes, "chained": chained_codes, "clustered": clustered_codes}
+
+
+def random_model(seed, n=60, p=2, nl=(7,), nc=(2,), weighted=False, layout="crossed"):
+    """Rows with random level codes, covariates and response."""
     rng = np.random.default_rng(seed)
-    codes = []
-    for k, levels in enumerate(nl):
-        if nested and k:
-            parent = rng.integers(levels, size=nl[k - 1])
-            codes.append(parent[codes[-1]].astype(np.int32))
-        else:
-            codes.append(rng.integers(levels, size=n).astype(np.int32))
+    codes = [c.astype(np.int32) for c in LAYOUTS[layout](rng, n, nl)]
     w = rng.uniform(0.2, 3.0, size=n) if weighted else None
     Z = [random_columns(rng, n, c) for c in nc]
     return Model(rng.normal(size=n), np.asfortranarray(random_columns(rng, n, p)), w, codes, list(nl), Z)

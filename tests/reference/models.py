@@ -11,10 +11,28 @@ from fastlmm_hlm.design.design import build_design
 from reference.lmm_dense import DenseLmm, indicator_columns
 
 
+def columns_of(matrix):
+    """The columns of a matrix as the formula floor gives them: None for the constant 1."""
+    return [None if (column == 1.0).all() else np.ascontiguousarray(column, dtype=float) for column in matrix.T]
+
+
+class Term(SimpleNamespace):
+    """A random term made from a matrix Z."""
+
+    columns = property(lambda self: columns_of(self.Z))
+
+
+class Frame(SimpleNamespace):
+    """A model frame made from a matrix X."""
+
+    response = "y"
+    x_columns = property(lambda self: columns_of(self.X))
+
+
 def term(group, values, Z, names, covariance="us", hom=None):
     """One random-effects term: (names | group)."""
     codes, levels = pd.factorize(np.asarray(values), sort=True)
-    return SimpleNamespace(
+    return Term(
         group=group, levels=pd.Index(levels), codes=codes.astype(np.int32), Z=np.asfortranarray(Z, dtype=float),
         names=list(names), covariance=covariance, hom=hom, text=f"({' + '.join(names)} | {group})",
     )
@@ -24,7 +42,7 @@ def frame(y, X, random, names=None, weights=None, offset=None):
     """What the formula floor hands to the design floor; the first column of X is the intercept."""
     X = np.asarray(X, dtype=float)
     names = [f"x{j}" for j in range(X.shape[1])] if names is None else names
-    return SimpleNamespace(
+    return Frame(
         y=np.asarray(y, dtype=float), X=X, x_names=names, assign=np.arange(X.shape[1]), weights=weights, offset=offset,
         random=random,
     )

@@ -1,10 +1,16 @@
-/* small.c: products and factors of blocks a few columns wide. */
-#include "system.h"
+/* small.h: products and factors of blocks a few columns wide, row-major.
+ *
+ * Inlined so that a call with constant sizes is compiled for those sizes.
+ */
+#ifndef FLMM_SMALL_H
+#define FLMM_SMALL_H
 
 #include <math.h>
+#include <stdint.h>
 
-void flmm_sandwich(int32_t ca, int32_t cb, const double *F, const double *B, const double *G, double *t,
-                   double *out)
+/* out (ca x cb) = F' B G,  F ca x ca, B ca x cb, G cb x cb; t [ca cb] is workspace */
+static inline void flmm_sandwich(int32_t ca, int32_t cb, const double *F, const double *B, const double *G,
+                                 double *t, double *out)
 {
     if (ca == 1 && cb == 1) {
         out[0] = F[0] * B[0] * G[0];
@@ -30,7 +36,8 @@ void flmm_sandwich(int32_t ca, int32_t cb, const double *F, const double *B, con
     }
 }
 
-int flmm_small_cholesky(int32_t c, double *A)
+/* In place lower Cholesky factor of a c x c block; 0 when it is not positive definite. */
+static inline int flmm_small_cholesky(int32_t c, double *A)
 {
     for (int32_t j = 0; j < c; j++) {
         double d = A[j * c + j];
@@ -52,3 +59,5 @@ int flmm_small_cholesky(int32_t c, double *A)
     }
     return 1;
 }
+
+#endif

@@ -1,0 +1,55 @@
+"""Columns of a model matrix that are referred to and never assembled.
+
+A model matrix is a list of columns; None stands for the constant 1, anything else
+is a float64 array of n numbers, often a view of the user's own memory.
+"""
+
+import numpy as np
+
+# Rows at a time where a product needs a temporary.
+BLOCK = 65_536
+
+
+def rows_of(columns, rows):
+    """Some rows as a dense matrix.
+
+    Parameters
+    ----------
+    columns : list of (ndarray (n,) or None)
+    rows : ndarray of int, shape (k,)
+
+    Returns
+    -------
+    ndarray, shape (k, p)
+    """
+    out = np.ones((len(rows), len(columns)))
+    for j, column in enumerate(columns):
+        if column is not None:
+            out[:, j] = column[rows]
+    return out
+
+
+def dense(columns, n):
+    """The whole matrix, (n, p), Fortran order."""
+    out = np.ones((n, len(columns)), order="F")
+    for j, column in enumerate(columns):
+        if column is not None:
+            out[:, j] = column
+    return out
+
+
+def times(columns, beta, n):
+    """Matrix times vector, (n,), without the matrix.
+
+    Parameters
+    ----------
+    columns : list of (ndarray (n,) or None)
+    beta : ndarray, shape (p,)
+    n : int
+    """
+    out = np.full(n, sum((b for column, b in zip(columns, beta) if column is None), 0.0))
+    for column, b in zip(columns, beta):
+        if column is not None and b != 0.0:
+            for first in range(0, n, BLOCK):
+                out[first : first + BLOCK] += b * column[first : first + BLOCK]
+    return out
