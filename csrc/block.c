@@ -483,7 +483,7 @@ int flmm_block_factorize(flmm_block *s, const double *Lambda)
 {
     int bad = 0;
     const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) reduction(| : bad) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) reduction(| : bad) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t k = 0; k < chunks; k++) {
         double *t = s->small + (ptrdiff_t)flmm_thread() * 2 * s->at.most_columns * s->at.most_columns;
         const int64_t end = (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl;
@@ -498,7 +498,7 @@ int flmm_block_factorize(flmm_block *s, const double *Lambda)
     flmm_core_clear(s->core);
     double *S = flmm_core_values(s->core);
     fill_base(s, Lambda, S);
-#pragma omp parallel for schedule(static, 1) num_threads(s->at.threads) if (s->start[s->nl] > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static, 1) num_threads(flmm_team(&s->at)) if (s->start[s->nl] > FLMM_WORTH_THREADS)
     for (int32_t thread = 0; thread < s->at.threads; thread++) {
         subtract_products(s, s->share[thread], s->share[thread + 1], S);
     }
@@ -577,7 +577,7 @@ static void forward_core(const flmm_block *s, int32_t m, double *B, double *work
     if (s->n2 == 0) {
         return;
     }
-#pragma omp parallel for schedule(static, 1) num_threads(s->at.threads) if (s->start[s->nl] > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static, 1) num_threads(flmm_team(&s->at)) if (s->start[s->nl] > FLMM_WORTH_THREADS)
     for (int32_t thread = 0; thread < s->at.threads; thread++) {
         const int32_t from = s->share[thread], to = s->share[thread + 1];
         for (int64_t i = 0; i < s->nl; i++) {
@@ -603,7 +603,7 @@ static void forward_core(const flmm_block *s, int32_t m, double *B, double *work
 void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
 {
     const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t k = 0; k < chunks; k++) {
         forward(s, k * FLMM_LEVELS, (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl, m, B);
     }
@@ -657,7 +657,7 @@ int flmm_block_right_hand_sides(flmm_block *s, const double *Lambda, int32_t m, 
             return FLMM_NO_MEMORY;
         }
     }
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t k = 0; k < chunks; k++) {
         const int64_t from = k * FLMM_LEVELS, to = from + FLMM_LEVELS < s->nl ? from + FLMM_LEVELS : s->nl;
         if (c == 1) {
@@ -709,7 +709,7 @@ void flmm_block_solve_Lt(const flmm_block *s, int32_t m, double *B, double *work
     if (s->n2) {
         flmm_core_solve_Lt(s->core, m, core, work);
     }
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t i = 0; i < s->nl; i++) {
         const double *LD = s->LD + i * c * c;
         double *Bi = B + i * c * m;

@@ -257,7 +257,7 @@ int flmm_block_traces(flmm_block *s, int reml, int32_t p, const double *U, const
                        (double *)(uintptr_t)RX, &rows, V_core, &rows);
         flmm_core_solve_Lt(s->core, p, V_core, work);
     }
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t k = 0; k < slices; k++) {
         const int64_t from = s->nl * k / slices, to = s->nl * (k + 1) / slices;
         const double *V = fixed ? V_core : NULL;
@@ -580,7 +580,7 @@ int flmm_block_information(flmm_block *s, const double *Lambda, int32_t p, const
             directions_of_core(&w, s, f, e + own, d_core + (own - s->n1) * nd);
         }
     }
-#pragma omp parallel for schedule(static) num_threads(s->at.threads) if (s->nl > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
     for (int64_t k = 0; k < slices; k++) {
         sums part = sums_at(s, p, nd, room + k * size);
         add_information_of_levels(s, &w, s->nl * k / slices, s->nl * (k + 1) / slices,

@@ -95,6 +95,7 @@ static int set_up(flmm_lmm *m, int32_t threads)
     m->at.offset = m->offset;
     m->at.square = m->square;
     m->at.threads = threads;
+    m->at.process = flmm_this_process();
     if (m->at.q > INT32_MAX) {           /* LAPACK's integers */
         return FLMM_TOO_LARGE;
     }

@@ -1,8 +1,20 @@
-/* products.c: products that both routes need. */
+/* products.c: products that both routes need, and the size of a team of threads. */
+#define _POSIX_C_SOURCE 200809L
 #include "system.h"
 #include "threads.h"
 
 #include <string.h>
+#include <unistd.h>
+
+int64_t flmm_this_process(void)
+{
+    return (int64_t)getpid();
+}
+
+int flmm_team(const flmm_layout *at)
+{
+    return at->process == flmm_this_process() ? at->threads : 1;
+}
 
 void flmm_gram(const flmm_blas *blas, int64_t q, int32_t m, const double *U, double *gram)
 {
@@ -25,7 +37,7 @@ void flmm_multiply_A(const flmm_layout *at, int32_t factor, const double *v, dou
     for (int32_t f = 0; f < x->nf; f++) {
         const int32_t cf = x->nc[f];
         if (factor < 0 || factor == f) {
-#pragma omp parallel for schedule(static) num_threads(at->threads) if (x->nl[f] > FLMM_WORTH_THREADS)
+#pragma omp parallel for schedule(static) num_threads(flmm_team(at)) if (x->nl[f] > FLMM_WORTH_THREADS)
             for (int64_t i = 0; i < x->nl[f]; i++) {
                 const int64_t own = at->offset[f] + i * cf;
                 const double *G = x->ZtWZ[f] + i * cf * cf;

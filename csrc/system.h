@@ -21,6 +21,7 @@ typedef struct {
     const int64_t *square;           /* [nf+1] first number of each template */
     int32_t most_columns;            /* largest nc */
     int32_t threads;                 /* at most so many in loops over levels */
+    int64_t process;                 /* that made the model; see flmm_team */
 } flmm_layout;
 
 /* --- block.c ---------------------------------------------------------------- */
@@ -117,6 +118,11 @@ int64_t flmm_system_factor(const flmm_system *s, int64_t *colptr, int64_t *rowin
 
 /* gram (m x m, column-major upper) = U'U over q rows of m numbers. */
 void flmm_gram(const flmm_blas *blas, int64_t q, int32_t m, const double *U, double *gram);
+
+/* Threads for a loop: one in a process forked from the model's own, where the threads of
+ * the OpenMP pool no longer exist and waiting for them would never end. */
+int flmm_team(const flmm_layout *at);
+int64_t flmm_this_process(void);
 
 /* out = A v, [q] in the caller's order; v is zero outside `factor` (or not, when factor < 0). */
 void flmm_multiply_A(const flmm_layout *at, int32_t factor, const double *v, double *out);

@@ -262,6 +262,7 @@ cdef class LmmKernel:
     cdef readonly int64_t q
     cdef readonly int64_t squares
     cdef readonly object nc, nl
+    cdef bint evaluated
     cdef list keep
 
     def __cinit__(self, list ZtWZ, list ZtWXy, const double[:, ::1] XyWXy, dict pairs,
@@ -273,6 +274,8 @@ cdef class LmmKernel:
         cdef int status, f, g
         cdef int nf = len(ZtWZ), p = XyWXy.shape[0] - 1
         cdef int npairs = nf * (nf - 1) // 2
+        if nf < 1 or threads < 1:
+            raise ValueError(f"got {nf} grouping factors and {threads} threads; at least one of each is needed")
         self.nf, self.p = nf, p
         self.nc = np.array([G.shape[1] for G in ZtWZ], dtype=np.int32)
         self.nl = np.array([G.shape[0] for G in ZtWZ], dtype=np.int32)
@@ -339,6 +342,7 @@ cdef class LmmKernel:
         cdef int32_t nd = 0
         cdef const int32_t *fp = NULL
         cdef const double *dp = NULL
+        self.evaluated = False
         if Lambda.shape[0] != self.squares:
             raise ValueError(f"Lambda has {Lambda.shape[0]} numbers, expected {self.squares}")
         trace = np.empty(self.squares)
@@ -362,11 +366,17 @@ cdef class LmmKernel:
         with nogil:
             status = flmm.flmm_lmm_evaluate(self.ptr, &Lambda[0], what, reml, nd, fp, dp, &out)
         check(status)
+        self.evaluated = True
         return (out.ldL2, out.ldRX2, out.pwrss, trace if what & flmm.FLMM_TRACE else None,
                 score if what & flmm.FLMM_SCORE else None, information)
 
+    cdef need_evaluation(self):
+        if not self.evaluated:
+            raise RuntimeError("the kernel has no solution: its last evaluation failed, or there was none")
+
     def solution(self):
         """beta (p,), u (q,), b (q,) at the last Lambda."""
+        self.need_evaluation()
         beta, u, b = np.zeros(max(self.p, 1)), np.empty(self.q), np.empty(self.q)
         cdef double[::1] beta_view = beta
         cdef double[::1] u_view = u
@@ -377,6 +387,7 @@ cdef class LmmKernel:
 
     def blocks(self):
         """RX (p, p) upper triangular and RZX (q, p) at the last Lambda."""
+        self.need_evaluation()
         RX = np.zeros((max(self.p, 1), max(self.p, 1)))
         RZX = np.zeros((self.q, max(self.p, 1)))
         cdef double[:, ::1] RX_view = RX
@@ -388,6 +399,7 @@ cdef class LmmKernel:
 
     def inverse_blocks(self):
         """Diagonal blocks of M^-1 at the last Lambda: list of (nl, nc, nc) arrays."""
+        self.need_evaluation()
         cdef int status
         flat = np.empty(int((self.nl.astype(np.int64) * self.nc.astype(np.int64) ** 2).sum()))
         cdef double[::1] view = flat
@@ -409,6 +421,7 @@ cdef class LmmKernel:
 
     def factor(self):
         """L as (indptr, indices, values) of a CSC matrix, and its ordering perm (q,)."""
+        self.need_evaluation()
         cdef int64_t nnz
         flmm.flmm_lmm_factor(self.ptr, &nnz, NULL, NULL, NULL, NULL)
         indptr = np.empty(self.q + 1, dtype=np.int64)

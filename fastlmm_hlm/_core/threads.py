@@ -11,6 +11,29 @@ import functools
 import os
 
 
+_forked = False
+
+
+def _note_fork():
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def allowed_threads(wanted=None):
+    """Threads to use: those wanted, or the cores this process may use.
+
+    One in a forked child: the threads of the parent's OpenMP pool do not exist
+    there, and waiting for them would never end.
+    """
+    if _forked:
+        return 1
+    return available_threads() if wanted is None else int(wanted)
+
+
 def available_threads():
     """Cores this process may use."""
     try:
@@ -50,7 +73,7 @@ def run_all(tasks, threads):
     tasks : list of callable
     threads : int
     """
-    if threads <= 1 or len(tasks) == 1:
+    if threads <= 1 or len(tasks) <= 1:
         for task in tasks:
             task()
         return

@@ -72,7 +72,8 @@ class _LeastSquares:
 
 def _sandwich(S, blocks, T):
     """S' B T for every block B, (m, s, t): one matrix product with the Kronecker product of S and T."""
-    flat = blocks.reshape(len(blocks), S.shape[0] * T.shape[0]) @ np.kron(S, T)
+    both = (S[:, None, :, None] * T[None, :, None, :]).reshape(S.shape[0] * T.shape[0], S.shape[1] * T.shape[1])
+    flat = blocks.reshape(len(blocks), len(both)) @ both
     return flat.reshape(len(blocks), S.shape[1], T.shape[1])
 
 

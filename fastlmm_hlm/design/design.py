@@ -161,8 +161,8 @@ class _Moments:
         if id(column) not in self.known:
             low, high, mean, sd = kernels.column_moments(column)
             check_size(low, high, name)
-            self.known[id(column)] = mean, sd
-        return self.known[id(column)]
+            self.known[id(column)] = column, mean, sd    # kept, so that no other column takes its id
+        return self.known[id(column)][1:]
 
     def of(self, columns, names):
         """Means and standard deviations, (k,) each."""

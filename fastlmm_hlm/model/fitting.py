@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 
 from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite, column_moments
-from fastlmm_hlm._core.threads import available_threads
+from fastlmm_hlm._core.threads import allowed_threads
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
@@ -211,7 +210,7 @@ def make_criterion(products, terms, centrings, settings):
 
 def threads_of(control):
     """Threads to use under a control."""
-    return available_threads() if control.threads is None else control.threads
+    return allowed_threads(control.threads)
 
 
 def solve(design, products, centrings, settings, templates=None):
@@ -256,7 +255,6 @@ def solve(design, products, centrings, settings, templates=None):
     if boundary:
         messages.append(SINGULAR)
         _report_singular(control, boundary)
-    columns = ["evaluation", "criterion", "predicted_decrease", "step"]
     optinfo = {
         "optimizer": name,
         "status": certificate.status,
@@ -266,7 +264,7 @@ def solve(design, products, centrings, settings, templates=None):
         "min_eigenvalue": certificate.min_eigenvalue,
         "boundary": boundary,
         "message": found.message,
-        "trace": pd.DataFrame(found.trace, columns=columns),
+        "trace": found.trace,
         "seconds": time.perf_counter() - began,
     }
     return criterion, estimates, deviations, optinfo, messages

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastlmm_hlm.optimize.newton import Minimum
+from fastlmm_hlm.optimize.newton import Minimum, Step
 
 MAX_EVALUATIONS = 100_000
 TOLERANCE = 1e-14
@@ -41,7 +41,7 @@ def derivative_free(value, start, lower, method, *, max_evaluations=None, tolera
             d = value(np.array(par))
         except ArithmeticError:
             d = math.inf
-        trace.append((len(trace) + 1, d, math.nan, math.nan))
+        trace.append(Step(len(trace) + 1, d))
         if d < best[1]:
             best[:] = [np.array(par), d]
         if report:

@@ -13,6 +13,7 @@ left along that eigenvector.
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,22 @@ ROUNDING = 4e-15
 EIGENVALUE_FLOOR = 1e-10
 LONGEST_STEP = 5.0
 LAST_STEP = 1e-3
+
+
+class Step(NamedTuple):
+    """One line of the trace.
+
+    evaluation : int
+        How many evaluations had been made.
+    criterion : float
+    predicted_decrease, step : float
+        What the step to this point promised, and its length; NaN where the method makes none.
+    """
+
+    evaluation: int
+    criterion: float
+    predicted_decrease: float = math.nan
+    step: float = math.nan
 
 
 @dataclass
@@ -40,7 +57,7 @@ class Minimum:
     status : str
         "converged", or why it stopped.
     message : str
-    trace : list of (evaluation, value, predicted decrease, step length)
+    trace : list of Step
     evaluation : object or None
         The evaluation at ``par``, where the method makes one with derivatives.
     """
@@ -87,7 +104,7 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
     S = np.zeros((len(start), len(start)))
 
     def note(decrease, length):
-        trace.append((count, here.value, decrease, length))
+        trace.append(Step(count, here.value, decrease, length))
         if report:
             report(trace[-1])
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastlmm_hlm.optimize.newton import Minimum
+from fastlmm_hlm.optimize.newton import Minimum, Step
 
 MAX_EVALUATIONS = 200
 GRADIENT_TOLERANCE = 1e-7
@@ -31,11 +31,11 @@ def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None):
         try:
             here = evaluate(par)
         except ArithmeticError:
-            trace.append((len(trace) + 1, math.inf, math.nan, math.nan))
+            trace.append(Step(len(trace) + 1, math.inf))
             return math.inf, np.zeros(len(par))
         if best[0] is None or here.value < best[0].value:
             best[0] = here
-        trace.append((len(trace) + 1, here.value, math.nan, math.nan))
+        trace.append(Step(len(trace) + 1, here.value))
         if report:
             report(trace[-1])
         return here.value, here.gradient

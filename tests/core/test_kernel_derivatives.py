@@ -18,7 +18,11 @@ SHAPES = {
     "levels without rows": {"nl": (40, 35), "nc": (2, 1), "n": 30},
 }
 PROBLEMS = [
-    *(pytest.param((k, name, route), id=f"{name}, {route}") for k, name in enumerate(SHAPES) for route in ("block", "whole")),
+    *(
+        pytest.param((k, name, route), id=f"{name}, {route}")
+        for k, name in enumerate(SHAPES)
+        for route in ("block", "whole")
+    ),
     *(pytest.param((0, name, None), id=name) for name in WAYS),
 ]
 

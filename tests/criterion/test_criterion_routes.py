@@ -1,9 +1,13 @@
 """Whole fits: both factorizations reach the same optimum, and threads change no bit of it."""
 
 import functools
+import os
 import pathlib
 import pickle
 import re
+import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -18,6 +22,8 @@ from parity.cases import all_cases
 SAME_CRITERION = 1e-9
 # Parameters are known to the square root of what the criterion resolves.
 SAME_THETA = 1e-7
+# A fit of this size takes two seconds; a child that waits for its parent's threads waits for ever.
+SECONDS_TO_FORK = 60
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORTH_THREADS = int(re.search(r"define FLMM_WORTH_THREADS (\d+)", (ROOT / "csrc/threads.h").read_text())[1])
 CASES = {case.id: case for case in all_cases()}
@@ -53,7 +59,8 @@ def test_both_factorizations_reach_the_same_optimum(name):
 
 def test_the_control_decides_the_route():
     """Of Pastes, cask:batch within batch: the core of the block route is dense, all of M is sparse."""
-    found = {name: fit("pastes_nested", factorization=name)._criterion.kernel.describe() for name in ("auto", "block", "cholmod")}
+    fits = {name: fit("pastes_nested", factorization=name) for name in ("auto", "block", "cholmod")}
+    found = {name: model._criterion.kernel.describe() for name, model in fits.items()}
     assert found["auto"] == found["block"] and found["block"][1]
     assert not found["cholmod"][1]
 
@@ -94,10 +101,10 @@ def test_a_fit_has_the_same_bits_on_any_number_of_threads(name, factorization):
 @pytest.mark.parametrize("factorization", ["block", "cholmod"])
 def test_a_large_fit_has_the_same_bits_on_any_number_of_threads(factorization):
     data = large_data()
-    found = [
-        bits(lmer("y ~ x + (1 | a) + (1 + x | b)", data, control=lmerControl(factorization=factorization, threads=count)))
-        for count in (1, 2, 3)
-    ]
+    found = []
+    for count in (1, 2, 3):
+        control = lmerControl(factorization=factorization, threads=count)
+        found.append(bits(lmer("y ~ x + (1 | a) + (1 + x | b)", data, control=control)))
     assert found[1] == found[0] and found[2] == found[0]
 
 
@@ -118,3 +125,33 @@ def test_an_unknown_factorization_is_refused_by_name(bad):
 def test_a_number_of_threads_that_makes_no_sense_is_refused(bad):
     with pytest.raises(ArgumentError, match=r"threads = .*at least 1"):
         lmerControl(threads=bad)
+
+
+FORK = """
+import os, sys
+sys.path[:0] = [".", "tests", "tests/criterion"]
+import numpy as np
+from fastlmm_hlm import lmer, lmerControl
+from test_criterion_routes import large_data
+data = large_data()
+model = lmer("y ~ x + (1 | a)", data, control=lmerControl(threads=2))
+child = os.fork()
+if child == 0:
+    again = lmer("y ~ x + (1 | a)", data, control=lmerControl(threads=2))
+    same = again.theta.tobytes() == model.theta.tobytes()
+    deviations = model.ranef(condVar=True).to_frame()["condsd"].to_numpy()
+    os._exit(0 if same and np.isfinite(deviations).all() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_fits_and_uses_a_large_model_of_its_parent():
+    run = subprocess.Popen([sys.executable, "-c", FORK], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                           start_new_session=True)
+    try:
+        assert run.communicate(timeout=SECONDS_TO_FORK)[0] == "0\n"
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.communicate()

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from fastlmm_hlm.design.columns import BLOCK, dense, rows_of, times
+from fastlmm_hlm.design.design import build_design
+from reference.models import frame, term
 
 
 @pytest.fixture
@@ -44,3 +46,16 @@ def test_a_product_leaves_the_columns_as_they_are(matrix):
     before = matrix.copy()
     times(columns_of(matrix), np.ones(4), len(matrix))
     np.testing.assert_array_equal(matrix, before)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 5])
+def test_every_column_is_centred_at_its_own_mean(columns):
+    """A frame may make its columns anew whenever it is asked for them."""
+    rng = np.random.default_rng(1)
+    X, Z = rng.normal(2000, 1, size=(60, 1 + columns)), rng.normal(7, 1, size=(60, 1 + columns))
+    X[:, 0] = Z[:, 0] = 1.0
+    names = [f"x{j}" for j in range(1 + columns)]
+    random = [term("g", np.arange(60) % 6, Z, names)]
+    design = build_design(frame(rng.normal(size=60), X, random))
+    np.testing.assert_allclose(design.x_centring.centre[1:], X[:, 1:].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(design.factors[0].centring.centre[1:], Z[:, 1:].mean(axis=0), rtol=1e-12)

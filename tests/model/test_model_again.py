@@ -196,7 +196,7 @@ def test_optinfo_tells_how_the_optimum_was_found(sleep):
     info = fit.optinfo
     assert info["optimizer"] == "newton" and info["status"] == "converged" and info["boundary"] == []
     assert info["gradient_norm"] < 1e-4 and info["min_eigenvalue"] > 0 and info["seconds"] > 0
-    trace = info["trace"]
+    trace = pd.DataFrame(info["trace"])
     assert list(trace.columns) == ["evaluation", "criterion", "predicted_decrease", "step"]
     assert trace["criterion"].iloc[-1] == pytest.approx(fit.REMLcrit(), abs=1e-9)
     assert (np.diff(trace["criterion"]) <= 1e-9).all()
