@@ -22,7 +22,7 @@ struct flmm_block {
     int64_t *place;                  /* sparse core: places of W_i'W_i, rows t, t' <= t */
     int64_t *first_place;            /* [nl] where each level's places begin */
     int64_t *inverse_place;          /* the same in the inverse; made on first use */
-    int64_t *base_place;             /* places of M_22 in the order fill_base visits it */
+    int64_t *base_place;             /* places of M_22 in the order flmm_block_fill_base visits it */
     int32_t *share;                  /* [threads+1] core unknowns by thread, equal work */
     double *small;                   /* [threads 2 most_columns^2] */
     double *gram;                    /* partial sums of U'U by chunk of levels; made on first use */
@@ -33,5 +33,19 @@ struct flmm_block {
     int64_t *D_at;
     int32_t directions;
 };
+
+/* Products of pairs among `width` columns, each with itself included. */
+static inline int64_t flmm_pairs_of(int64_t width)
+{
+    return width * (width + 1) / 2;
+}
+
+/* Add M_22 = Lambda' A_22 Lambda + I to the core's values; with Lambda == NULL only note
+ * where each entry goes. */
+void flmm_block_fill_base(flmm_block *s, const double *Lambda, double *values);
+
+/* Places of all products of columns of one level, (t, r <= t), by `find`; NULL without memory. */
+int64_t *flmm_block_lay_out_places(const flmm_block *s,
+                                   int64_t (*find)(const flmm_core *, int64_t, int64_t));
 
 #endif

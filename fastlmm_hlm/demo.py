@@ -14,9 +14,8 @@ import time
 
 import pandas as pd
 
-from fastlmm_hlm import VarCorr, coef, datasets, fixef, lmer, ranef, summary
+from fastlmm_hlm import VarCorr, coef, datasets, fixef, group_lines, group_slopes, lmer, population_line, ranef, summary
 from fastlmm_hlm.errors import FastlmmError
-from fastlmm_hlm.inference.lines import group_lines, group_slopes, population_line
 from fastlmm_hlm.report.plots import plot_group_averages, plot_group_lines
 
 MEANS = "mAch ~ 1 + (1 | school)"
