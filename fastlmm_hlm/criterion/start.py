@@ -178,14 +178,16 @@ def moment_start(products, terms, scales):
         outer.append(FF)
         A = T.T @ products.ZtWZ[term.factor][:, term.columns, term.columns].sum(axis=0) @ T
         own = A - np.einsum("arbr->ab", FF)
-        for i, V in enumerate(bases[k], where[k]):
-            right[i] = (V * Q).sum()
-            system[i, m] = system[m, i] = (V * own).sum()
+        here, V = slice(where[k], where[k + 1]), bases[k].reshape(len(bases[k]), -1)
+        right[here] = V @ Q.ravel()
+        system[here, m] = system[m, here] = V @ own.ravel()
         for j in range(k + 1):
+            there, W = slice(where[j], where[j + 1]), bases[j].reshape(len(bases[j]), -1)
             squares = _products_of_blocks(fit, term, terms[j], T, scales[j], FF, outer[j])
-            for i, V in enumerate(bases[k], where[k]):
-                for l, W in enumerate(bases[j], where[j]):
-                    system[i, l] = system[l, i] = np.einsum("ac,bd,abcd->", V, W, squares)
+            # tr(V B W B') = sum of V_ac B_ab W_bd B_cd
+            block = V @ squares.transpose(0, 2, 1, 3).reshape(V.shape[1], W.shape[1]) @ W.T
+            system[here, there] = block
+            system[there, here] = block.T
     psi = np.linalg.lstsq(system, right, rcond=1e-12)[0]
     sigma2 = psi[m] if psi[m] > UNRELIABLE * fit.r2 / N else _within_variance(products, fit)
     out = []
