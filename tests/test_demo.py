@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import matplotlib
+import matplotlib.image
 import pytest
 
 matplotlib.use("Agg")
