@@ -230,16 +230,6 @@ static void forward_core(const flmm_block *s, int32_t m, double *B, double *work
     flmm_core_solve_L(s->core, m, core, work);
 }
 
-void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work)
-{
-    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
-#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t k = 0; k < chunks; k++) {
-        forward(s, k * FLMM_LEVELS, (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl, m, B);
-    }
-    forward_core(s, m, B, work);
-}
-
 /* U_i := Lambda' R_i for some levels */
 static inline void apply_levels(const double *Lambda, int64_t from, int64_t to, int32_t m, const double *R,
                                 double *U, const int32_t c)

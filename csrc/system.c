@@ -31,15 +31,6 @@ double flmm_system_logdet(const flmm_system *s)
     return s->block ? flmm_block_logdet(s->block) : flmm_whole_logdet(s->whole);
 }
 
-void flmm_system_solve_L(const flmm_system *s, int32_t m, double *B, double *work)
-{
-    if (s->block) {
-        flmm_block_solve_L(s->block, m, B, work);
-    } else {
-        flmm_whole_solve_L(s->whole, m, B, work);
-    }
-}
-
 void flmm_system_solve_Lt(const flmm_system *s, int32_t m, double *B, double *work)
 {
     if (s->block) {

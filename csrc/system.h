@@ -33,7 +33,6 @@ void flmm_block_free(flmm_block *s);
 const int64_t *flmm_block_position(const flmm_block *s);
 int flmm_block_factorize(flmm_block *s, const double *Lambda);
 double flmm_block_logdet(const flmm_block *s);
-void flmm_block_solve_L(const flmm_block *s, int32_t m, double *B, double *work);
 void flmm_block_solve_Lt(const flmm_block *s, int32_t m, double *B, double *work);
 int flmm_block_right_hand_sides(flmm_block *s, const double *Lambda, int32_t m, const double *const *R,
                                 double *U, double *gram, double *work);
@@ -58,7 +57,6 @@ void flmm_whole_free(flmm_whole *s);
 const int64_t *flmm_whole_position(const flmm_whole *s);
 int flmm_whole_factorize(flmm_whole *s, const double *Lambda);
 double flmm_whole_logdet(const flmm_whole *s);
-void flmm_whole_solve_L(const flmm_whole *s, int32_t m, double *B, double *work);
 void flmm_whole_solve_Lt(const flmm_whole *s, int32_t m, double *B, double *work);
 int flmm_whole_right_hand_sides(flmm_whole *s, const double *Lambda, int32_t m, const double *const *R,
                                 double *U, double *gram, double *work);
@@ -85,8 +83,7 @@ void flmm_system_free(flmm_system *s);
 const int64_t *flmm_system_position(const flmm_system *s);
 int flmm_system_factorize(flmm_system *s, const double *Lambda);
 double flmm_system_logdet(const flmm_system *s);
-/* B := L^-1 B or L'^-1 B, m columns side by side; work: flmm_system_work * m. */
-void flmm_system_solve_L(const flmm_system *s, int32_t m, double *B, double *work);
+/* B := L'^-1 B, m columns side by side; work: flmm_system_work * m. */
 void flmm_system_solve_Lt(const flmm_system *s, int32_t m, double *B, double *work);
 /* U := L^-1 Lambda' R and gram := U'U (m x m, column-major upper); R [nf] -> [nl nc m],
  * U [q m] in the system's order. */

@@ -149,11 +149,6 @@ double flmm_whole_logdet(const flmm_whole *s)
     return flmm_chol_logdet(s->chol);
 }
 
-void flmm_whole_solve_L(const flmm_whole *s, int32_t m, double *B, double *work)
-{
-    flmm_chol_solve_L(s->chol, m, B, work);
-}
-
 void flmm_whole_solve_Lt(const flmm_whole *s, int32_t m, double *B, double *work)
 {
     flmm_chol_solve_Lt(s->chol, m, B, work);

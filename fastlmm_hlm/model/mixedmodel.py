@@ -76,7 +76,6 @@ class LinearMixedModel:
         self._settings, self._response_replaced = settings, False
         self._data_name = getattr(settings.data, "attrs", {}).get("name")
         self._formula_text = frame.formula.text
-        self._response = frame.response
         self._spec = frame.spec
         self._dropped, self._missing = dict(frame.dropped), dict(frame.missing)
         self._kept_columns = fitted.kept_columns
@@ -97,7 +96,7 @@ class LinearMixedModel:
         self._dropped_columns = fitted.dropped_columns
         self._deviations, self._messages = fitted.deviations, fitted.messages
         self._criterion_object = fitted.criterion
-        self._weighted, self._has_offset = design.weights is not None, design.offset is not None
+        self._weighted = design.weights is not None
         self._quantiles = self._condVar = None
         self.optinfo = fitted.optinfo
 
