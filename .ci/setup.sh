@@ -18,7 +18,9 @@ case "$purpose" in
 esac
 
 BUILD_PACKAGES="gcc libc6-dev make pkg-config libsuitesparse-dev python3-dev python3-venv"
-R_PACKAGES="r-base-core r-cran-lme4 r-cran-lmertest r-cran-jsonlite r-cran-numderiv"
+R_PACKAGES="r-base-core r-cran-lme4 r-cran-lmertest r-cran-jsonlite r-cran-numderiv r-cran-pbkrtest r-cran-emmeans
+    r-cran-rlrsim r-cran-clubsandwich r-cran-broom.mixed r-cran-performance"
+R_NAMES='"lme4", "lmerTest", "jsonlite", "numDeriv", "pbkrtest", "emmeans", "RLRsim", "clubSandwich", "broom.mixed", "performance"'
 # What `R CMD config --ldflags` names and rpy2 therefore links with.
 R_LIBRARIES="libpcre2-dev liblzma-dev libbz2-dev zlib1g-dev libtirpc-dev libicu-dev libdeflate-dev"
 
@@ -61,7 +63,7 @@ int main(void) { return 0; }' $flags -I/usr/include/suitesparse -I/usr/local/inc
 
 have_r() {
     command -v Rscript >/dev/null && Rscript --vanilla -e \
-        'for (name in c("lme4", "lmerTest", "jsonlite", "numDeriv")) loadNamespace(name)' >/dev/null 2>&1
+        "for (name in c($R_NAMES)) loadNamespace(name)" >/dev/null 2>&1
 }
 
 have_r_libraries() {
@@ -89,7 +91,7 @@ explain_and_stop() {
     echo "On Debian or Ubuntu, install:" >&2
     echo "    apt-get install --no-install-recommends $1" >&2
     echo "Elsewhere: gcc, SuiteSparse's CHOLMOD (or SUITESPARSE_ROOT pointing at it), Python 3.11-3.13 with its headers" >&2
-    [ "$purpose" = test ] && echo "and venv; R with the packages lme4, lmerTest, jsonlite and numDeriv." >&2
+    [ "$purpose" = test ] && echo "and venv; R with the packages $R_NAMES." >&2
     exit 1
 }
 
