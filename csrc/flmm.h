@@ -204,4 +204,55 @@ void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind);
 int flmm_lmm_factor(const flmm_lmm *m, int64_t *nnz, int64_t *colptr, int64_t *rowind, double *x,
                     int64_t *perm);
 
+/* --- working coordinates (moments.c, working.c) ----------------------------- */
+
+/* Random-effects terms: slices of their factors' columns, each with a basis T and
+ * some symmetric matrices V that span, or differentiate, its covariance. */
+typedef struct {
+    int32_t nt;                      /* terms */
+    const int32_t *factor;           /* [nt] grouping factor */
+    const int32_t *first;            /* [nt] its first column among the factor's */
+    const int32_t *nc;               /* [nt] its columns */
+    const int32_t *size;             /* [nt] its matrices V */
+    const double *T;                 /* nt matrices nc x nc: working columns = columns T */
+} flmm_terms;
+
+/* The equations of the method of moments, system psi = right, psi = (psi_1 .. , 1) sigma^2.
+ *
+ * degrees  n - p
+ * V        matrices nc x nc, those of the first term first: Psi = sum of psi_i V_i
+ * k        columns of X that are projected out of Z, the first k; 0 .. p
+ * system   [m m], right [m], m = number of matrices + 1; right[m-1] is the residual sum
+ *          of squares of least squares
+ */
+int flmm_moments(const flmm_blas *blas, const flmm_crossproducts *x, double degrees, const flmm_terms *terms,
+                 const double *V, int32_t k, double *system, double *right);
+
+typedef struct flmm_working flmm_working;
+
+/* Derivatives of the criterion with respect to parameters of the terms' covariances
+ * Psi = root root' in working coordinates.  T of the terms is not looked at here. */
+int flmm_working_new(const flmm_crossproducts *x, const flmm_terms *terms, flmm_working **out);
+void flmm_working_free(flmm_working *w);
+
+/* Evaluate at the templates T root.
+ *
+ * T         bases of the terms, as in flmm_terms
+ * root      nt matrices nc x nc
+ * traces_at the same, where traces are taken: `root`, or root with its small singular
+ *           values raised, since traces divide by it
+ * V         dPsi/dparameter, as many matrices per term as its size
+ * N         n - p (REML) or n
+ * gradient    [m]     of the criterion
+ * information [m m]   N (q_ij / r2 - q_i q_j / r2^2), the average information
+ * g_Psi       nt matrices nc x nc: derivative of the criterion by Psi
+ */
+int flmm_working_evaluate(flmm_working *w, flmm_lmm *m, const double *T, const double *root,
+                          const double *traces_at, const double *V, int reml, double N, flmm_evaluation *value,
+                          double *gradient, double *information, double *g_Psi);
+
+/* The lower triangular C (nc x nc) with C C' = F F' and diagonal >= 0, in the first columns
+ * of F (nc x k, k >= nc); zeros in the others.  work [k]. */
+void flmm_lower_factor(int32_t nc, int32_t k, double *F, double *work);
+
 #endif

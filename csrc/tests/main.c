@@ -12,6 +12,7 @@ int main(int argc, char **argv)
     test_lmm();
     test_routes();
     test_memory();
+    test_working();
     test_fuzz(argc > 1 ? atoi(argv[1]) : 3000);
     return check_end();
 }

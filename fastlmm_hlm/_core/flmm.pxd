@@ -80,3 +80,22 @@ cdef extern from "flmm.h" nogil:
     int flmm_lmm_inverse_blocks(flmm_lmm *, double *)
     void flmm_lmm_describe(const flmm_lmm *, int64_t *, int *)
     int flmm_lmm_factor(const flmm_lmm *, int64_t *, int64_t *, int64_t *, double *, int64_t *)
+
+    ctypedef struct flmm_terms:
+        int32_t nt
+        const int32_t *factor
+        const int32_t *first
+        const int32_t *nc
+        const int32_t *size
+        const double *T
+
+    ctypedef struct flmm_working:
+        pass
+
+    int flmm_moments(const flmm_blas *, const flmm_crossproducts *, double, const flmm_terms *, const double *,
+                     int32_t, double *, double *)
+    int flmm_working_new(const flmm_crossproducts *, const flmm_terms *, flmm_working **)
+    void flmm_working_free(flmm_working *)
+    int flmm_working_evaluate(flmm_working *, flmm_lmm *, const double *, const double *, const double *,
+                              const double *, int, double, flmm_evaluation *, double *, double *, double *)
+    void flmm_lower_factor(int32_t, int32_t, double *, double *)

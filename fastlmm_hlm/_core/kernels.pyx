@@ -189,6 +189,18 @@ def column_moments(const double[::1] values):
     return out[0], out[1], out[2], out[3]
 
 
+def lower_factor(F):
+    """The lower triangular C with C C' = F F' and diagonal >= 0, (c, c) for F (c, k), k >= c."""
+    C = np.array(F, dtype=np.float64, order="C")
+    cdef double[:, ::1] view = C
+    cdef Py_ssize_t c = view.shape[0], k = view.shape[1]
+    if not 1 <= c <= k:
+        raise ValueError(f"F is {c} x {k}, expected at least as many columns as rows")
+    cdef double[::1] work = np.empty(k)
+    flmm.flmm_lower_factor(<int32_t>c, <int32_t>k, &view[0, 0], &work[0])
+    return C if c == k else C[:, :c]
+
+
 def crossprod_pairs(
     const int32_t[::1] level_f,       # IN  (n,)
     int nl_f,
@@ -258,6 +270,11 @@ cdef class LmmKernel:
     """
 
     cdef flmm.flmm_lmm *ptr
+    cdef flmm.flmm_crossproducts data
+    cdef flmm.flmm_working *working
+    cdef flmm.flmm_terms terms
+    cdef readonly int directions
+    cdef readonly int64_t term_squares, direction_squares
     cdef readonly int p, nf
     cdef readonly int64_t q
     cdef readonly int64_t squares
@@ -267,7 +284,6 @@ cdef class LmmKernel:
 
     def __cinit__(self, list ZtWZ, list ZtWXy, const double[:, ::1] XyWXy, dict pairs,
                   int route=flmm.FLMM_BLOCK, int threads=1):
-        cdef flmm.flmm_crossproducts data
         cdef const double[:, :, ::1] block
         cdef const int64_t[::1] indptr
         cdef const int32_t[::1] indices
@@ -308,16 +324,128 @@ cdef class LmmKernel:
                 starts[g * (g - 1) // 2 + f] = &indptr[0]
                 met[g * (g - 1) // 2 + f] = &indices[0]
                 tables[2 * nf + g * (g - 1) // 2 + f] = &block[0, 0, 0]
-        data.nf, data.p = nf, p
-        data.nc, data.nl = &nc_view[0], &nl_view[0]
-        data.ZtWZ, data.ZtWXy, data.XyWXy = tables, tables + nf, &XyWXy[0, 0]
-        data.indptr, data.indices, data.values = starts, met, tables + 2 * nf
+        self.data.nf, self.data.p = nf, p
+        self.data.nc, self.data.nl = &nc_view[0], &nl_view[0]
+        self.data.ZtWZ, self.data.ZtWXy, self.data.XyWXy = tables, tables + nf, &XyWXy[0, 0]
+        self.data.indptr, self.data.indices, self.data.values = starts, met, tables + 2 * nf
         with nogil:
-            status = flmm.flmm_lmm_new(&BLAS, &data, route, threads, &self.ptr)
+            status = flmm.flmm_lmm_new(&BLAS, &self.data, route, threads, &self.ptr)
         check(status)
 
     def __dealloc__(self):
+        flmm.flmm_working_free(self.working)
         flmm.flmm_lmm_free(self.ptr)
+
+    def set_terms(self, const int32_t[:, ::1] terms):
+        """Say what the random-effects terms are, for `moments` and `derivatives`.
+
+        Parameters
+        ----------
+        terms : (4, nt) int32
+            Grouping factor, first column among the factor's, columns, and number of
+            parameters of each term.
+        """
+        cdef int status
+        cdef int64_t k
+        if self.working != NULL:
+            raise RuntimeError("the terms of this kernel are known already")
+        if terms.shape[0] != 4 or terms.shape[1] < 1:
+            raise ValueError("terms must be (4, nt): factor, first column, columns, parameters")
+        self.keep.append(terms)
+        self.terms.nt = <int32_t>terms.shape[1]
+        self.terms.factor, self.terms.first = &terms[0, 0], &terms[1, 0]
+        self.terms.nc, self.terms.size = &terms[2, 0], &terms[3, 0]
+        self.terms.T = NULL
+        status = flmm.flmm_working_new(&self.data, &self.terms, &self.working)
+        check(status)
+        for k in range(self.terms.nt):
+            self.directions += terms[3, k]
+            self.term_squares += terms[2, k] * terms[2, k]
+            self.direction_squares += terms[3, k] * terms[2, k] * terms[2, k]
+
+    cdef need_terms(self, Py_ssize_t T, Py_ssize_t V, int64_t matrices):
+        if self.working == NULL:
+            raise RuntimeError("the kernel was not told its terms")
+        if T != self.term_squares or V != matrices:
+            raise ValueError(f"bases of {T} and matrices of {V} numbers, expected {self.term_squares} and {matrices}")
+
+    def moments(self, const double[::1] T, const double[::1] V, const int32_t[::1] size, int k, double degrees):
+        """The equations of the method of moments (csrc/moments.c).
+
+        Parameters
+        ----------
+        T : (sum c^2,) working bases of the terms, row-major, one after the other
+        V : (sum over matrices of c^2,) matrices that span the covariances
+        size : (nt,) int32
+            Number of them by term.
+        k : int
+            Columns of X that are projected out of Z, the first k.
+        degrees : float
+            n - p.
+
+        Returns
+        -------
+        system (m+1, m+1), right (m+1,)
+            The last unknown is sigma^2, the others are sigma^2 psi.
+        """
+        cdef int status, i
+        cdef flmm.flmm_terms terms = self.terms
+        cdef int64_t unknowns = 1, squares = 0
+        if self.working != NULL and size.shape[0] != terms.nt:
+            raise ValueError(f"sizes of {size.shape[0]} terms, expected {terms.nt}")
+        for i in range(terms.nt):
+            unknowns += size[i]
+            squares += size[i] * terms.nc[i] * terms.nc[i]
+        self.need_terms(T.shape[0], V.shape[0], squares)
+        system, right = np.zeros((unknowns, unknowns)), np.zeros(unknowns)
+        cdef double[:, ::1] system_view = system
+        cdef double[::1] right_view = right
+        terms.T, terms.size = &T[0], &size[0]
+        with nogil:
+            status = flmm.flmm_moments(&BLAS, &self.data, degrees, &terms, &V[0], k, &system_view[0, 0],
+                                       &right_view[0])
+        check(status)
+        return system, right
+
+    def derivatives(self, const double[::1] T, const double[::1] root, const double[::1] traces_at,
+                    const double[::1] V, bint reml, double N):
+        """Value, gradient and average information in working coordinates (csrc/working.c).
+
+        Parameters
+        ----------
+        T, root : (sum c^2,) bases, and lambda in them, of the terms, row-major
+        traces_at : like root, or None
+            Where traces are taken; root itself for None.
+        V : (sum over parameters of c^2,) dPsi/dparameter
+        reml : bool
+        N : float
+            n - p (REML) or n.
+
+        Returns
+        -------
+        ldL2, ldRX2, pwrss : float
+        gradient (m,), information (m, m)
+        g_Psi (sum c^2,)
+            Derivative of the criterion by Psi.
+        """
+        cdef flmm.flmm_evaluation value
+        cdef int status
+        self.evaluated = False
+        self.need_terms(T.shape[0], V.shape[0], self.direction_squares)
+        if root.shape[0] != self.term_squares or (traces_at is not None and traces_at.shape[0] != self.term_squares):
+            raise ValueError(f"lambda must have {self.term_squares} numbers")
+        gradient, g_Psi = np.empty(self.directions), np.empty(self.term_squares)
+        information = np.empty((self.directions, self.directions))
+        cdef double[::1] gradient_view = gradient
+        cdef double[::1] g_Psi_view = g_Psi
+        cdef double[:, ::1] information_view = information
+        cdef const double *at = &root[0] if traces_at is None else &traces_at[0]
+        with nogil:
+            status = flmm.flmm_working_evaluate(self.working, self.ptr, &T[0], &root[0], at, &V[0], reml, N, &value,
+                                                &gradient_view[0], &information_view[0, 0], &g_Psi_view[0])
+        check(status)
+        self.evaluated = True
+        return value.ldL2, value.ldRX2, value.pwrss, gradient, information, g_Psi
 
     def evaluate(self, const double[::1] Lambda, int what, bint reml, const int32_t[::1] factor_of=None,
                  const double[::1] D=None):

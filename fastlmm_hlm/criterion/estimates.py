@@ -80,6 +80,15 @@ def templates_of(theta, sizes):
     return out
 
 
+def _by_factor(values, shapes):
+    """A vector over all random effects cut into one array per grouping factor, (nl, nc) each."""
+    out, first = [], 0
+    for nl, nc in shapes:
+        out.append(values[first : first + nl * nc].reshape(nl, nc))
+        first += nl * nc
+    return out
+
+
 def estimates_at(criterion, par, x_basis):
     """Solve the model at working parameters `par`.
 
@@ -98,14 +107,14 @@ def estimates_at(criterion, par, x_basis):
     products = criterion.products
     beta, u, b = criterion.kernel.solution()
     RX, _ = criterion.kernel.blocks()
-    RX = np.linalg.solve(x_basis.B.T, RX.T).T
-    if np.abs(np.tril(RX, -1)).max(initial=0.0) > 0:
-        RX = np.linalg.qr(RX, mode="r")
-    RX = RX * np.where(np.diagonal(RX) < 0, -1.0, 1.0)[:, None]
+    if not x_basis.is_identity:
+        RX = RX @ x_basis.inverse
+        if np.tril(RX, -1).any():
+            RX = np.linalg.qr(RX, mode="r")
+            RX *= np.where(np.diagonal(RX) < 0, -1.0, 1.0)[:, None]
     shapes = [G.shape[:2] for G in products.ZtWZ]
-    ends = np.cumsum([nl * nc for nl, nc in shapes])
-    u = [part.reshape(shape) for part, shape in zip(np.split(u, ends[:-1]), shapes)]
-    b = [part.reshape(shape) @ c.B.T for part, shape, c in zip(np.split(b, ends[:-1]), shapes, criterion.centrings)]
+    u = _by_factor(u, shapes)
+    b = [part if c.is_identity else part @ c.B.T for part, c in zip(_by_factor(b, shapes), criterion.centrings)]
     return LmmEstimates(
         templates=templates,
         theta=theta_of(templates),

@@ -13,12 +13,14 @@ better conditioned.  Other structures allow only one common scale.
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.small import eigh, svd
 from fastlmm_hlm._core.threads import one_blas_thread
-from fastlmm_hlm.criterion.start import moment_start
+from fastlmm_hlm.criterion.start import flat, moment_start
 from fastlmm_hlm.design.covariance import lower_factor
 from fastlmm_hlm.errors import FactorizationError
 
@@ -74,12 +76,14 @@ class LmmCriterion:
         self.kernel = kernels.LmmKernel(
             products.ZtWZ, products.ZtWXy, products.XyWXy, products.pairs, route, threads
         )
+        self.kernel.set_terms(np.array(
+            [(t.factor, t.columns.start, len(t.names), t.covariance.size) for t in terms], dtype=np.int32
+        ).T.copy())
         self._blas_matters = self.kernel.q > BLAS_MATTERS
         self.N = products.n - products.p if reml else products.n
         self.nc = [G.shape[1] for G in products.ZtWZ]
-        self.starts = np.concatenate([[0], np.cumsum([c * c for c in self.nc])])
-        self.sizes = [term.covariance.size for term in terms]
-        self.slices = [slice(a, a + m) for a, m in zip(np.cumsum([0, *self.sizes[:-1]]), self.sizes)]
+        ends = list(accumulate(term.covariance.size for term in terms))
+        self.slices = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends)]
         self.scales = [self._working_basis(term) for term in terms]
         self.floors = [FLOOR / math.sqrt(max(products.n / products.ZtWZ[t.factor].shape[0], 1.0)) for t in terms]
         self.evaluations = 0
@@ -87,11 +91,13 @@ class LmmCriterion:
     @property
     def size(self):
         """Number of parameters."""
-        return sum(self.sizes)
+        return self.slices[-1].stop
 
     def _working_basis(self, term):
         """T of one term, (c, c): working columns = centred columns @ T."""
-        mean_square = self.products.ZtWZ[term.factor][:, term.columns, term.columns].sum(axis=0) / self.products.n
+        mean_square = self.products.ZtWZ[term.factor].sum(axis=0)[term.columns, term.columns] / self.products.n
+        if len(mean_square) == 1:
+            return np.array([[1.0 / math.sqrt(mean_square[0, 0])]]) if mean_square[0, 0] > 0 else np.eye(1)
         scale = np.sqrt(np.diagonal(mean_square))
         scale = np.where(scale > 0, scale, 1.0)
         if not term.covariance.may_change_basis:
@@ -99,7 +105,7 @@ class LmmCriterion:
                 return np.diag(1.0 / scale)
             return np.eye(len(scale)) / math.sqrt(np.mean(scale**2))
         correlation = mean_square / np.outer(scale, scale)
-        values, vectors = np.linalg.eigh((correlation + correlation.T) / 2.0)
+        values, vectors = eigh(correlation)
         if values[0] < 1e-12 * values[-1]:          # dependent columns: scaling is all that is safe
             return np.diag(1.0 / scale)
         return (vectors / np.sqrt(values) @ vectors.T) / scale[:, None]
@@ -108,7 +114,8 @@ class LmmCriterion:
 
     def start(self):
         """Starting point by the method of moments, from the cross-products alone."""
-        return moment_start(self.products, self.terms, self.scales)
+        with one_blas_thread(self._blas_matters):
+            return moment_start(self.kernel, self.products, self.terms, self.scales)
 
     def align(self, par):
         """Turn the working basis of unstructured terms to the principal axes of their covariance.
@@ -125,7 +132,9 @@ class LmmCriterion:
         out = np.array(par)
         for k, (term, s, root) in enumerate(zip(self.terms, self.slices, self._roots(par))):
             if term.covariance.may_change_basis:
-                U, d, _ = np.linalg.svd(root)
+                if len(root) == 1:
+                    continue
+                U, d, _ = svd(root)
                 self.scales[k] = self.scales[k] @ U
                 out[s] = term.covariance.from_root(np.diag(d))
         return out
@@ -146,7 +155,7 @@ class LmmCriterion:
     def templates(self, par):
         """lme4's template of each term, lower triangular in the user's columns: list of (c, c)."""
         return [
-            lower_factor(self._basis_of(term) @ T @ term.covariance.root(par[s]))
+            lower_factor(self._basis_of(term) @ (T @ term.covariance.root(par[s])))
             for term, s, T in zip(self.terms, self.slices, self.scales)
         ]
 
@@ -154,11 +163,15 @@ class LmmCriterion:
         """B with user's random effects of a term = B @ (those of its centred columns)."""
         return self.centrings[term.factor].B[term.columns, term.columns]
 
+    def _centred(self, term, template):
+        """A template of the user's columns in the centred ones, (c, c)."""
+        return self.centrings[term.factor].inverse[term.columns, term.columns] @ template
+
     def from_templates(self, templates):
         """Working parameters of the given templates (inverse of `templates`)."""
         out = []
         for term, T, F in zip(self.terms, self.scales, templates):
-            out.append(term.covariance.from_root(np.linalg.solve(self._basis_of(term) @ T, F)))
+            out.append(term.covariance.from_root(np.linalg.solve(T, self._centred(term, F))))
         return np.concatenate(out)
 
     def _Lambda(self, roots):
@@ -195,18 +208,6 @@ class LmmCriterion:
         ldL2, ldRX2, pwrss, *_ = self._evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
         return self._criterion(ldL2, ldRX2, pwrss)
 
-    def _directions(self, par):
-        """dPsi/dpar_i in working and in centred columns, with the factor of each."""
-        working, factor_of, D = [], [], []
-        for term, s, T in zip(self.terms, self.slices, self.scales):
-            for V in term.covariance.dPsi(par[s]):
-                block = np.zeros((self.nc[term.factor],) * 2)
-                block[term.columns, term.columns] = T @ V @ T.T
-                working.append(V)
-                factor_of.append(term.factor)
-                D.append(block.ravel())
-        return working, np.array(factor_of, dtype=np.int32), np.concatenate(D)
-
     def evaluate(self, par):
         """The criterion with its gradient and curvature.
 
@@ -223,35 +224,17 @@ class LmmCriterion:
             raise FactorizationError("the criterion was asked for at parameters that are not finite")
         roots = self._roots(par)
         raised = [self._raise(root, floor) for root, floor in zip(roots, self.floors)]
-        on_boundary = any(is_raised for _, is_raised in raised)
-        traces_at = [root for root, _ in raised]
-        if on_boundary:
-            trace = self._evaluate(self._Lambda(traces_at), kernels.TRACE, self.reml)[3]
-        V, factor_of, D = self._directions(par)
-        what = kernels.SCORE | kernels.INFORMATION | (0 if on_boundary else kernels.TRACE)
-        ldL2, ldRX2, pwrss, own_trace, score, q = self._evaluate(
-            self._Lambda(roots), what, self.reml, factor_of, D
-        )
-        trace = trace if on_boundary else own_trace
-
-        g_Psi, Q = [], []
-        for term, T, root in zip(self.terms, self.scales, traces_at):
-            c, k = self.nc[term.factor], slice(self.starts[term.factor], self.starts[term.factor + 1])
-            S = trace[k].reshape(c, c)[term.columns, term.columns]
-            half = np.linalg.solve(root.T, S)
-            trace_PV = np.linalg.solve(root.T, half.T)
-            Q.append(T.T @ score[k].reshape(c, c)[term.columns, term.columns] @ T)
-            g_Psi.append((trace_PV + trace_PV.T) / 2.0 - self.N / pwrss * Q[-1])
-
-        q_i = np.empty(self.size)
-        gradient = np.empty(self.size)
-        curvature = np.zeros((self.size, self.size))
-        for k, (term, s) in enumerate(zip(self.terms, self.slices)):
-            for i in range(s.start, s.stop):
-                q_i[i] = (V[i] * Q[k]).sum()
-                gradient[i] = (V[i] * g_Psi[k]).sum()
-            curvature[s, s] = term.covariance.curvature(par[s], g_Psi[k])
-        hessian = self.N * (q / pwrss - np.outer(q_i, q_i) / pwrss**2) + curvature
+        traces_at = flat(raised) if any(a is not b for a, b in zip(raised, roots)) else None
+        V = flat([term.covariance.dPsi(par[s]) for term, s in zip(self.terms, self.slices)])
+        with one_blas_thread(self._blas_matters):
+            ldL2, ldRX2, pwrss, gradient, hessian, g_Psi = self.kernel.derivatives(
+                flat(self.scales), flat(roots), traces_at, V, self.reml, self.N
+            )
+        first = 0
+        for term, s, root in zip(self.terms, self.slices, roots):
+            G = g_Psi[first : first + root.size].reshape(root.shape)
+            hessian[s, s] += term.covariance.curvature(par[s], G)
+            first += root.size
         return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian)
 
     # --- at the optimum --------------------------------------------------------
@@ -259,13 +242,13 @@ class LmmCriterion:
     def smallest_deviations(self, par):
         """Per term, the smallest standard deviation (relative to sigma) along any direction
         of its working columns: zero exactly for a singular covariance.  (terms,)"""
-        return np.array([np.linalg.svd(root, compute_uv=False)[-1] for root in self._roots(par)])
+        return np.array([svd(root)[1][-1] for root in self._roots(par)])
 
     def onto_boundary(self, par, tolerance):
         """par with directions whose deviation is below the tolerance set to exactly zero."""
         out = np.array(par)
         for term, s, root in zip(self.terms, self.slices, self._roots(par)):
-            U, d, Vt = np.linalg.svd(root)
+            U, d, Vt = svd(root)
             if d[-1] < tolerance:
                 out[s] = term.covariance.from_root(U * np.where(d < tolerance, 0.0, d) @ Vt)
         return out
@@ -277,17 +260,16 @@ class LmmCriterion:
         -------
         ldL2, ldRX2, pwrss, criterion : float
         """
-        Lambda = self._flat(
-            np.linalg.solve(self._basis_of(term), template) for term, template in zip(self.terms, templates)
-        )
+        Lambda = self._flat(self._centred(term, template) for term, template in zip(self.terms, templates))
         self.evaluations += 1
         ldL2, ldRX2, pwrss, *_ = self._evaluate(Lambda, kernels.VALUE, self.reml)
         return ldL2, ldRX2, pwrss, self._criterion(ldL2, ldRX2, pwrss)
 
     @staticmethod
     def _raise(root, floor):
-        """root with its singular values raised to the floor, and whether that changed it."""
-        U, s, Vt = np.linalg.svd(root)
-        if s[-1] >= floor:
-            return root, False
-        return (U * np.maximum(s, floor)) @ Vt, True
+        """root with its singular values raised to the floor; root itself if none is below it."""
+        size = len(root)
+        if size == 1 and abs(root[0, 0]) >= floor:
+            return root
+        U, s, Vt = svd(root)
+        return root if s[-1] >= floor else (U * np.maximum(s, floor)) @ Vt

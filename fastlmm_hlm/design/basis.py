@@ -6,6 +6,7 @@ cross-products have lost half their digits.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,9 +27,14 @@ class Centring:
     centre: np.ndarray
     B: np.ndarray
 
-    @property
+    @cached_property
     def is_identity(self):
         return not self.centre.any()
+
+    @cached_property
+    def inverse(self):
+        """B^-1, (k, k): B = I - E where E moves centres to columns that have none, so E E = 0."""
+        return 2.0 * np.eye(len(self.B)) - self.B
 
 
 def centring(means, sds, ones):
@@ -46,13 +52,12 @@ def centring(means, sds, ones):
     -------
     Centring
     """
-    k = len(means)
-    centre = np.where(np.abs(means) > sds, means, 0.0)
-    centre[list(ones)] = 0.0
     if not len(ones):
-        centre[:] = 0.0
-    B = np.eye(k)
-    B[list(ones), :] -= centre
+        return no_centring(len(means))
+    centre = means * (np.abs(means) > sds)
+    centre[ones] = 0.0
+    B = np.eye(len(means))
+    B[ones] -= centre
     return Centring(centre, B)
 
 

@@ -6,36 +6,39 @@ standard deviation may change its sign (Psi does not), and a correlation runs
 over the sine of its parameter, so that a boundary is an ordinary stationary point.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
+from fastlmm_hlm._core import kernels
 from fastlmm_hlm.errors import FormulaError
 
 # Below about this many sigma a separate standard deviation goes with the square of its parameter.
 SOFT = 0.1
 
 
+@lru_cache(maxsize=256)
 def lower_indices(nc):
     """Rows and columns of a lower triangle read column by column, lme4's order of theta."""
     columns, rows = np.triu_indices(nc)
+    rows.flags.writeable = columns.flags.writeable = False
     return rows, columns
 
 
 def lower_factor(F):
     """Lower triangular C with C C' = F F' and diagonal >= 0; F may be singular.
 
-    From the QR decomposition of F', so nothing is squared.
+    By reflections from the right, so nothing is squared.
 
     Parameters
     ----------
-    F : ndarray, shape (nc, k)
+    F : ndarray, shape (nc, k), k >= nc
 
     Returns
     -------
     C : ndarray, shape (nc, nc)
     """
-    R = np.linalg.qr(F.T, mode="r")
-    sign = np.where(np.diagonal(R) < 0, -1.0, 1.0)
-    return np.tril((sign[:, None] * R).T) + 0.0
+    return kernels.lower_factor(F)
 
 
 class Unstructured:
@@ -47,6 +50,14 @@ class Unstructured:
         self.nc = nc
         self.rows, self.columns = lower_indices(nc)
         self.size = len(self.rows)
+        self.index = np.arange(self.size)
+        self.same_column = 2.0 * (self.columns[:, None] == self.columns)
+
+    def basis(self):
+        """Symmetric matrices V_i whose span holds every Psi, (m, nc, nc)."""
+        out = np.zeros((self.size, self.nc, self.nc))
+        out[self.index, self.rows, self.columns] = out[self.index, self.columns, self.rows] = 1.0
+        return out
 
     def start(self):
         return (self.rows == self.columns).astype(float)
@@ -65,15 +76,13 @@ class Unstructured:
         """dPsi / dpar, (size, nc, nc): d(T T') = E_ab T' + T E_ba."""
         T = self.root(par)
         out = np.zeros((self.size, self.nc, self.nc))
-        for i, (a, b) in enumerate(zip(self.rows, self.columns)):
-            out[i, a, :] += T[:, b]
-            out[i, :, a] += T[:, b]
+        out[self.index, self.rows] = T.T[self.columns]
+        out[self.index, :, self.rows] += T.T[self.columns]
         return out
 
     def curvature(self, par, G):
         """sum_cd G_cd d2 Psi_cd / dpar dpar', (size, size), for symmetric G."""
-        same_column = self.columns[:, None] == self.columns[None, :]
-        return 2.0 * G[np.ix_(self.rows, self.rows)] * same_column
+        return self.same_column * G[self.rows[:, None], self.rows]
 
     def is_variance(self):
         """True where a parameter is zero exactly when Psi loses rank."""
@@ -94,6 +103,9 @@ class Diagonal:
     def __init__(self, nc, hom=False):
         self.nc, self.hom = nc, hom
         self.size = 1 if hom else nc
+
+    def basis(self):
+        return np.eye(self.nc)[None] if self.hom else np.eye(self.nc)[:, None] * np.eye(self.nc)
 
     def start(self):
         return np.ones(self.size)
@@ -144,6 +156,10 @@ class _Correlated:
         self.nsd = 1 if hom else nc
         self.size = self.nsd + 1
         self.low, self.high = self.range_of_rho()
+
+    def basis(self):
+        """Of the variances alone: the correlation starts at zero."""
+        return np.eye(self.nc)[None] if self.hom else np.eye(self.nc)[:, None] * np.eye(self.nc)
 
     def start(self):
         return np.append(self.r_of_sd(np.ones(self.nsd)), self.z_of_rho(0.0))
@@ -257,8 +273,9 @@ class AutoRegressive(_Correlated):
         return float(np.diagonal(R, 1).mean())
 
 
+@lru_cache(maxsize=256)
 def covariance_structure(kind, nc, hom=None):
-    """The structure named in the formula.
+    """The structure named in the formula; equal ones are the same object, which nothing changes.
 
     Parameters
     ----------

@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.small import solve_positive
 from fastlmm_hlm._core.threads import run_all
 from fastlmm_hlm.design.columns import rows_of, times
-from fastlmm_hlm.design.rank import DOUBTFUL, independent_columns, squared_ratios
+from fastlmm_hlm.design.rank import clearly_independent, independent_columns
 
 # Rows from which beta0 is estimated; any beta0 gives the same model.
 ROWS_FOR_SHIFT = 2000
@@ -90,12 +91,18 @@ def choose_shift(design):
     Zero for columns that are dependent in those rows, so that columns dropped
     later have none.
     """
-    n = design.n
-    rows = np.unique(np.linspace(0, n - 1, min(n, ROWS_FOR_SHIFT)).astype(np.int64))
-    X, y = rows_of(design.x_columns, rows), design.y[rows]
-    if design.offset is not None:
-        y = y - design.offset[rows]
-    beta0 = np.zeros(X.shape[1])
+    n, p = design.n, design.p
+    if p == 0:
+        return np.zeros(0)
+    rows = slice(None) if n <= ROWS_FOR_SHIFT else np.linspace(0, n - 1, ROWS_FOR_SHIFT).astype(np.int64)
+    y = design.y[rows] if design.offset is None else design.y[rows] - design.offset[rows]
+    beta0, XyXy = np.zeros(p), np.zeros((p + 1, p + 1))
+    basis = design.x_centring
+    columns = _columns(design.x_columns, basis.centre, rows)
+    kernels.crossprod_fixed(columns, np.ascontiguousarray(y), None, XyXy)
+    if clearly_independent(XyXy[:p, :p], XyXy.diagonal()[:p] + len(y) * basis.centre**2):
+        return basis.B @ solve_positive(XyXy[:p, :p], XyXy[:p, p])
+    X = rows_of(design.x_columns, np.arange(n)[rows])
     kept = independent_columns(X)
     if len(kept):
         beta0[kept] = np.linalg.lstsq(X[:, kept], y, rcond=None)[0]
@@ -180,9 +187,9 @@ def estimable_columns(design, products):
     kept : ndarray of int
     """
     p = products.p
-    XtX = products.XyWXy[:p, :p]
+    if p == 0:
+        return np.arange(0)
     total = float(design.n) if design.weights is None else float(design.weights.sum())
-    lengths2 = np.diagonal(XtX) + total * design.x_centring.centre**2
-    if (squared_ratios(XtX, lengths2) > DOUBTFUL).all():
+    if clearly_independent(products.XyWXy[:p, :p], products.XyWXy.diagonal()[:p] + total * design.x_centring.centre**2):
         return np.arange(p)
     return independent_columns(design.X)

@@ -7,35 +7,29 @@ so far is shorter than 1e-7 times the column itself.
 
 import numpy as np
 
+from fastlmm_hlm._core.small import pivots
+
 TOLERANCE = 1e-7
 # Cross-products have half the digits of the columns: below this ratio of squared
 # lengths they cannot tell, and the columns themselves are asked.
 DOUBTFUL = 1e-10
 
 
-def squared_ratios(XtX, lengths2):
-    """Squared length of each column after projecting out the ones before it, over its own.
+def clearly_independent(XtX, lengths2):
+    """Whether the cross-products leave no doubt that every column can be estimated.
 
     Parameters
     ----------
     XtX : ndarray, shape (p, p)
     lengths2 : ndarray, shape (p,)
-        Squared lengths that the ratios refer to.
+        Squared lengths that what is left of each column is compared with.
 
     Returns
     -------
-    ratios : ndarray, shape (p,)
-        Rounded below at zero; columns found dependent are skipped, as in `independent_columns`.
+    bool
     """
-    p = len(XtX)
-    S = XtX.astype(float).copy()
-    ratios = np.zeros(p)
-    for j in range(p):
-        ratios[j] = max(S[j, j], 0.0) / lengths2[j] if lengths2[j] > 0 else 0.0
-        if ratios[j] > TOLERANCE**2:
-            column = S[:, j] / S[j, j]
-            S -= np.outer(column, S[j])
-    return ratios
+    left = pivots(XtX)
+    return left is not None and bool((left > DOUBTFUL * lengths2).all())
 
 
 def independent_columns(X):

@@ -82,7 +82,7 @@ def make_design(frame, control):
     design = build_design(frame)
     products = cross_products(design, choose_shift(design), threads=threads)
     kept = estimable_columns(design, products)
-    dropped = [name for j, name in enumerate(design.x_names) if j not in set(kept.tolist())]
+    dropped = np.delete(design.x_names, kept).tolist() if len(kept) < design.p else []
     if dropped:
         message = rank_message(dropped)
         if control.check_rankX == "stop.deficient":

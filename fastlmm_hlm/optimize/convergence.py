@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastlmm_hlm._core.small import eigh
+
 # Newton decrements below this are below any digit that is reported.
 DECREMENT_TOLERANCE = 1e-5
 EIGENVALUE_TOLERANCE = 1e-6
@@ -49,7 +51,7 @@ def certify(evaluation, boundary):
     -------
     Certificate
     """
-    w, V = np.linalg.eigh(evaluation.hessian)
+    w, V = eigh(evaluation.hessian)
     largest = max(np.abs(w).max(), 1e-300)
     along = V.T @ evaluation.gradient
     decrement = 0.5 * float((along**2 / np.maximum(np.abs(w), 1e-10 * largest)).sum())

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlmm_hlm._core.small import eigh
+
 MAX_EVALUATIONS = 200
 # Predicted decrease at which the minimum is reached; deviance units.
 TOLERANCE = 1e-11
@@ -73,7 +75,7 @@ class Minimum:
 
 def _eigen_step(H, g):
     """-|H|^-1 g, the decrease it predicts, and the eigen-decomposition of H."""
-    w, V = np.linalg.eigh(H)
+    w, V = eigh(H)
     size = max(np.abs(w).max(), 1e-300)
     w_abs = np.maximum(np.abs(w), EIGENVALUE_FLOOR * size)
     along = V.T @ g

@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 
+from fastlmm_hlm._core.small import pivots
 from fastlmm_hlm.design.basis import centring, no_centring
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
 from fastlmm_hlm.design.design import build_design
-from fastlmm_hlm.design.rank import DOUBTFUL, independent_columns, rank_message, squared_ratios
+from fastlmm_hlm.design.rank import clearly_independent, independent_columns, rank_message
 from reference.models import frame, term
 
 CASES = json.loads((pathlib.Path(__file__).parent / "rank_reference.json").read_text())["cases"]
@@ -73,15 +74,20 @@ def test_no_columns_are_kept_of_none():
     assert independent_columns(np.empty((5, 0))).tolist() == []
 
 
-def test_squared_ratios_are_those_of_the_projections():
+def test_what_is_left_of_each_column_is_the_length_of_its_projection():
     X = np.random.default_rng(3).normal(size=(40, 5))
     X[:, 4] = X[:, 0] + 1e-3 * X[:, 4]
     XtX = X.T @ X
-    expected = [
-        (np.linalg.lstsq(X[:, :j], X[:, j], rcond=None)[1][0] if j else XtX[0, 0]) / XtX[j, j] for j in range(5)
-    ]
-    np.testing.assert_allclose(squared_ratios(XtX, np.diagonal(XtX)), expected, rtol=1e-8)
-    assert squared_ratios(XtX, np.diagonal(XtX))[4] > DOUBTFUL
+    expected = [np.linalg.lstsq(X[:, :j], X[:, j], rcond=None)[1][0] if j else XtX[0, 0] for j in range(5)]
+    np.testing.assert_allclose(pivots(XtX), expected, rtol=1e-8)
+
+
+def test_columns_are_clearly_independent_until_one_comes_close_to_the_others():
+    X = np.random.default_rng(3).normal(size=(40, 5))
+    for distance, clear in ((1e-3, True), (1e-7, False), (0.0, False)):
+        X[:, 4] = X[:, 0] + distance * X[:, 1] ** 2
+        XtX = X.T @ X
+        assert clearly_independent(XtX, np.diagonal(XtX)) is clear
 
 
 def test_dropping_columns_keeps_the_centring_of_the_rest():
