@@ -27,6 +27,9 @@ ROUNDING = 4e-15
 EIGENVALUE_FLOOR = 1e-10
 LONGEST_STEP = 5.0
 LAST_STEP = 1e-3
+# A step that promises less than NEARLY is the last, unevaluated, if it leaves every parameter
+# an error below LAST_DIGITS of itself (or of SMALL, where it is smaller).
+NEARLY, LAST_DIGITS, SMALL = 1e-7, 1e-8, 0.1
 
 
 class Step(NamedTuple):
@@ -114,13 +117,13 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
         return Minimum(here.par + last, here.value, count, status, message, trace, here)
 
     note(math.nan, math.nan)
-    stalled = 0
+    stalled, foretold = 0, 0.0
     while True:
         H = here.hessian + S
         step, predicted, w, V = _eigen_step(H, here.gradient)
         noise = ROUNDING * max(abs(here.value), 1.0)
         target = max(tolerance, noise)
-        if predicted <= target:
+        if predicted <= target or _leaves_no_error(here.par, step, predicted, foretold):
             saddle = w[0] < -1e-7 * max(np.abs(w).max(), 1.0)
             if saddle and S.any():           # the correction may be to blame: ask the model alone
                 S = np.zeros_like(S)
@@ -165,10 +168,22 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
         decrease = here.value - there.value
         S = _corrected(S, there.hessian, s, y) if _predicted_well(here, s, S, decrease) else np.zeros_like(S)
         stalled = stalled + 1 if abs(decrease) <= noise else 0
-        here = there
+        here, foretold = there, predicted if fraction == 1.0 else 0.0
         note(predicted, fraction * length)
         if stalled >= 3:
             return found("converged", "at the limit of rounding")
+
+
+def _leaves_no_error(par, step, predicted, foretold):
+    """Whether a step is so short, and the last one was so good, that nothing is left to improve.
+
+    A full step that foretold the decrease d and left d' to be gained missed the minimum by
+    sqrt(d'/d) of its length; the next does not miss by a larger share.
+    """
+    if not predicted <= min(NEARLY, foretold):
+        return False
+    missed = math.sqrt(predicted / foretold) if foretold else 1.0
+    return bool((missed * np.abs(step) <= LAST_DIGITS * np.maximum(np.abs(par), SMALL)).all())
 
 
 def _evaluation_or_none(evaluate, par):
