@@ -50,7 +50,7 @@ class DataColumns:
         if isinstance(data, Mapping) and any(isinstance(values, Mapping) for values in data.values()):
             data = pd.DataFrame(data)
         if isinstance(data, pd.DataFrame):
-            self.index, self._get, self._labels = data.index, data.__getitem__, data.columns
+            self.index, self._get, self._labels = data.index, data.__getitem__, data.columns.tolist()
         elif isinstance(data, Mapping):
             self.index, self._get, self._labels = pd.RangeIndex(_common_length(data)), lambda name: _vector(name, data[name]), data
         else:

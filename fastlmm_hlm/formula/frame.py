@@ -186,7 +186,7 @@ def build_frame(
     formula, na_action = parse_formula(formula), check_na_action(na_action)
     if response_kind not in RESPONSE_KINDS:
         raise ArgumentError(f"response_kind is {response_kind!r}; it must be one of {', '.join(RESPONSE_KINDS)}.")
-    if isinstance(skip_checks, str) or set(skip_checks) - set(CHECKS):
+    if skip_checks and (isinstance(skip_checks, str) or set(skip_checks) - set(CHECKS)):
         raise ArgumentError(f"skip_checks is {skip_checks!r}; it must be a collection of the names {', '.join(CHECKS)}.")
     check_formula(formula)
     source, scans = DataColumns(data), Scans()

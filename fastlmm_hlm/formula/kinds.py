@@ -125,7 +125,7 @@ def as_column(name, series):
     if isinstance(dtype, np.dtype):
         return _from_numpy(name, series)
     if isinstance(dtype, pd.CategoricalDtype):
-        return Column(name, "category", series.array.codes, levels=series.cat.categories, ordered=bool(dtype.ordered))
+        return Column(name, "category", series.array.codes, levels=dtype.categories, ordered=bool(dtype.ordered))
     if isinstance(dtype, pd.SparseDtype):
         return as_column(name, pd.Series(series.sparse.to_dense()))
     if pd.api.types.is_bool_dtype(dtype):

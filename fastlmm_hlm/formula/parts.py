@@ -58,8 +58,12 @@ def make_plan(formula, names):
     FormulaError
         If the right side cannot be expanded or holds the response.
     """
-    has_dot = any(isinstance(node, Name) and node.text == "." for node in walk(formula.fixed_node))
-    return _plan(formula, tuple(names) if has_dot else ())
+    return _plan(formula, tuple(names) if _has_dot(formula) else ())
+
+
+@lru_cache(maxsize=256)
+def _has_dot(formula):
+    return any(isinstance(node, Name) and node.text == "." for node in walk(formula.fixed_node))
 
 
 @lru_cache(maxsize=256)
