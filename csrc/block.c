@@ -272,7 +272,7 @@ int flmm_block_right_hand_sides(flmm_block *s, const double *Lambda, int32_t m, 
     const ptrdiff_t square = (ptrdiff_t)m * m;
     const int few = m <= FEW_COLUMNS;
     if (!s->gram) {
-        s->gram = malloc(((size_t)chunks * (size_t)square + 1) * sizeof *s->gram);
+        s->gram = malloc(((size_t)chunks * FEW_COLUMNS * FEW_COLUMNS + 1) * sizeof *s->gram);
         if (!s->gram) {
             return FLMM_NO_MEMORY;
         }

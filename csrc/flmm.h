@@ -255,4 +255,18 @@ int flmm_working_evaluate(flmm_working *w, flmm_lmm *m, const double *T, const d
  * of F (nc x k, k >= nc); zeros in the others.  work [k]. */
 void flmm_lower_factor(int32_t nc, int32_t k, double *F, double *work);
 
+/* --- right-hand sides of the caller's (lmm_solve.c) ------------------------- */
+
+/* B = Lambda (Lambda'A Lambda + I)^-1 Lambda' R at the last Lambda.
+ *
+ * columns      right-hand sides, at least 1
+ * R, B [nf]    -> [nl nc columns] in the caller's order, row-major
+ *
+ * Returns FLMM_OK, FLMM_NO_MEMORY or FLMM_BAD_ARGUMENT.  The evaluation stays as it is.
+ */
+int flmm_lmm_solve(flmm_lmm *m, int32_t columns, const double *const *R, double *const *B);
+
+/* out = A B, A = Z'WZ; shapes as above.  Needs no evaluation. */
+int flmm_lmm_multiply(const flmm_lmm *m, int32_t columns, const double *const *B, double *const *out);
+
 #endif

@@ -18,34 +18,11 @@
  * Nothing here touches a row of the data, and nothing is allocated after the
  * first evaluation of each order.
  */
-#include "system.h"
-#include "threads.h"
+#include "lmm.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct flmm_lmm {
-    const flmm_blas *blas;
-    flmm_crossproducts data;
-    flmm_layout at;
-    int64_t *offset;                 /* [nf+1] */
-    int64_t *square;                 /* [nf+1] */
-    flmm_system system;
-    int route;
-    double *Lambda;                  /* [sum nc^2] of the last evaluation */
-    double *U;                       /* [q (p+1)] RZX and cu, system order */
-    double *gram;                    /* [(p+1)^2] U'U */
-    double *RX;                      /* [p*p] upper, column-major */
-    double *cb, *beta;               /* [p] */
-    double *u;                       /* [q] system order */
-    double *b, *e;                   /* [q] caller's order */
-    int modes_are_known;             /* u, b, e belong to Lambda */
-    double *work;                    /* solves */
-    int64_t work_columns;
-    double *h;                       /* [nd p], grown to nd */
-    int32_t nd_room;
-};
 
 /* --- construction ------------------------------------------------------------ */
 

@@ -201,6 +201,57 @@ static void compare_information(const model *m, const dense_lmm *d, const int32_
     free(times);
 }
 
+/* Solves and products for fewer, as many and more right-hand sides than the model has columns. */
+static void compare_solves(flmm_lmm *kernel, const model *m, const dense_lmm *d, random_source *r, double tolerance)
+{
+    const int q = m->q, many[] = {1, m->p + 1, m->p + 4, 17};
+    double *Lambda = dense_new(q, q), *left = dense_new(q, q), *S = dense_new(q, q), *A = dense_new(q, q);
+    double *T = m->Lambda;
+    for (int f = 0; f < m->nf; T += m->nc[f] * m->nc[f], f++) {
+        for (int i = model_offset(m, f); i < model_offset(m, f + 1); i++) {
+            const int a = (i - model_offset(m, f)) % m->nc[f];
+            memcpy(Lambda + i * q + i - a, T + a * m->nc[f], (size_t)m->nc[f] * sizeof *T);
+        }
+    }
+    dense_multiply(q, q, q, Lambda, d->Minv, left);
+    for (int i = 0; i < q; i++) {
+        for (int k = 0; k < q; k++) {
+            for (int l = 0; l < q; l++) {
+                S[i * q + k] += left[i * q + l] * Lambda[k * q + l];
+            }
+        }
+    }
+    dense_lmm_ZtWZ(m, A);
+    for (size_t t = 0; t < sizeof many / sizeof *many; t++) {
+        const int columns = many[t];
+        const double *in[MOST_FACTORS];
+        double *out[MOST_FACTORS];
+        double *R = dense_new(q, columns), *B = dense_new(q, columns), *expected = dense_new(q, columns);
+        for (int i = 0; i < q * columns; i++) {
+            R[i] = random_between(r, -1.0, 1.0);
+        }
+        for (int f = 0; f < m->nf; f++) {
+            in[f] = R + model_offset(m, f) * columns;
+            out[f] = B + model_offset(m, f) * columns;
+        }
+        check_status(flmm_lmm_solve(kernel, columns, in, out), FLMM_OK, "solve");
+        dense_multiply(q, q, columns, S, R, expected);
+        check_all_close((size_t)(q * columns), B, expected, tolerance, "Lambda M^-1 Lambda' R");
+        check_status(flmm_lmm_multiply(kernel, columns, in, out), FLMM_OK, "product");
+        dense_multiply(q, q, columns, A, R, expected);
+        check_all_close((size_t)(q * columns), B, expected, tolerance, "A R");
+        check_status(flmm_lmm_solve(kernel, 0, in, out), FLMM_BAD_ARGUMENT, "no right-hand side");
+        check_status(flmm_lmm_multiply(kernel, 0, in, out), FLMM_BAD_ARGUMENT, "no column");
+        free(R);
+        free(B);
+        free(expected);
+    }
+    free(Lambda);
+    free(left);
+    free(S);
+    free(A);
+}
+
 void compare_lmm(flmm_lmm *kernel, int route, const model *m, const dense_lmm *d, random_source *r,
                  double tolerance)
 {
@@ -240,7 +291,9 @@ void compare_lmm(flmm_lmm *kernel, int route, const model *m, const dense_lmm *d
         compare_information(m, d, factor_of, D, information, tolerance);
         compare_solution(kernel, m, d, tolerance);
         compare_factor(kernel, route, m, d, tolerance);
+        compare_solves(kernel, m, d, r, tolerance);
         compare_inverse_blocks(kernel, m, d, tolerance);
+        compare_solution(kernel, m, d, tolerance);
     }
     free(trace);
     free(score);

@@ -126,6 +126,15 @@ dense_lmm *dense_lmm_new(const model *m)
     return d;
 }
 
+void dense_lmm_ZtWZ(const model *m, double *A)
+{
+    double *Z = dense_new(m->n, m->q), *Lambda = dense_new(m->q, m->q);
+    write_out(m, Z, Lambda);
+    weighted(m, m->q, m->q, Z, Z, A);
+    free(Z);
+    free(Lambda);
+}
+
 void dense_lmm_free(dense_lmm *d)
 {
     free(d->beta);

@@ -56,6 +56,9 @@ typedef struct {
 dense_lmm *dense_lmm_new(const model *m);
 void dense_lmm_free(dense_lmm *d);
 
+/* A = Z'WZ by the rows, [q q]. */
+void dense_lmm_ZtWZ(const model *m, double *A);
+
 /* First random effect of factor f. */
 int model_offset(const model *m, int f);
 

@@ -19,6 +19,18 @@ static int evaluate(const model *m, flmm_lmm *kernel, double *ldL2)
     if (status == FLMM_OK) {
         status = flmm_lmm_inverse_blocks(kernel, blocks);
     }
+    const double *in[MOST_FACTORS];
+    double *out_of[MOST_FACTORS];
+    for (int f = 0; f < m->nf; f++) {
+        in[f] = m->ZtWZ[f];
+        out_of[f] = blocks;
+    }
+    if (status == FLMM_OK) {
+        status = flmm_lmm_solve(kernel, 1, in, out_of);
+    }
+    if (status == FLMM_OK) {
+        status = flmm_lmm_multiply(kernel, 1, in, out_of);
+    }
     *ldL2 = out.ldL2;
     return status;
 }

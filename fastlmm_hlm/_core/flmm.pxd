@@ -99,3 +99,5 @@ cdef extern from "flmm.h" nogil:
     int flmm_working_evaluate(flmm_working *, flmm_lmm *, const double *, const double *, const double *,
                               const double *, int, double, flmm_evaluation *, double *, double *, double *)
     void flmm_lower_factor(int32_t, int32_t, double *, double *)
+    int flmm_lmm_solve(flmm_lmm *, int32_t, const double **, double **)
+    int flmm_lmm_multiply(const flmm_lmm *, int32_t, const double **, double **)

@@ -563,6 +563,55 @@ cdef class LmmKernel:
         flmm.flmm_lmm_factor(self.ptr, &nnz, &indptr_view[0], &indices_view[0], &values_view[0], &perm_view[0])
         return indptr, indices, values, perm
 
+    def solve(self, list R):
+        """Lambda M^-1 Lambda' R at the last Lambda, for right-hand sides of the caller's.
+
+        Parameters
+        ----------
+        R : list of (nl, nc, m) float64 arrays, one per grouping factor
+
+        Returns
+        -------
+        list of (nl, nc, m) arrays
+        """
+        self.need_evaluation()
+        return self.columns_by_factor(R, True)
+
+    def multiply(self, list B):
+        """Z'WZ B; shapes as in `solve`."""
+        return self.columns_by_factor(B, False)
+
+    cdef columns_by_factor(self, list given, bint solving):
+        cdef const double[:, :, ::1] part
+        cdef double[:, :, ::1] result
+        cdef int status, f
+        if len(given) != self.nf:
+            raise ValueError(f"got columns for {len(given)} grouping factors, expected {self.nf}")
+        cdef int32_t m = given[0].shape[2] if np.ndim(given[0]) == 3 else 0
+        for f in range(self.nf):
+            if given[f].shape != (self.nl[f], self.nc[f], m) or m < 1:
+                raise ValueError(f"the columns of factor {f} have shape {given[f].shape}, "
+                                 f"expected ({self.nl[f]}, {self.nc[f]}, m) with the same m >= 1")
+        out = [np.empty((int(nl), int(nc), m)) for nl, nc in zip(self.nl, self.nc)]
+        cdef const double **ins = <const double **>calloc(self.nf, sizeof(void *))
+        cdef double **outs = <double **>calloc(self.nf, sizeof(void *))
+        try:
+            if ins == NULL or outs == NULL:
+                raise MemoryError()
+            for f in range(self.nf):
+                part, result = given[f], out[f]
+                ins[f], outs[f] = &part[0, 0, 0], &result[0, 0, 0]
+            with nogil:
+                if solving:
+                    status = flmm.flmm_lmm_solve(self.ptr, m, ins, outs)
+                else:
+                    status = flmm.flmm_lmm_multiply(self.ptr, m, ins, outs)
+            check(status)
+        finally:
+            free(<void *>ins)
+            free(<void *>outs)
+        return out
+
 
 cdef class PointerTable:
     """Owns the tables of pointers that a kernel object refers to."""
