@@ -11,6 +11,7 @@ T = inv(chol(z'Wz / n))', so that z'Wz / n = I: the same model and likelihood, f
 better conditioned.  Other structures allow only one common scale.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import accumulate
@@ -41,12 +42,14 @@ class Evaluation:
     value : float               REML criterion or deviance
     gradient : ndarray (m,)     exact
     hessian : ndarray (m, m)    average information plus the exact curvature of Psi
+    average : ndarray (m, m)    average information alone
     """
 
     par: np.ndarray
     value: float
     gradient: np.ndarray | None = None
     hessian: np.ndarray | None = None
+    average: np.ndarray | None = None
 
 
 class LmmCriterion:
@@ -139,6 +142,20 @@ class LmmCriterion:
                 out[s] = term.covariance.from_root(np.diag(d))
         return out
 
+    def aligned_at(self, templates):
+        """A view of this criterion whose working basis is aligned at lme4's templates.
+
+        It shares the kernel and leaves this criterion's own basis alone.
+
+        Returns
+        -------
+        criterion : LmmCriterion
+        par : ndarray (m,)
+        """
+        view = copy.copy(self)
+        view.scales = list(self.scales)
+        return view, view.align(view.from_templates(templates))
+
     def unit_start(self):
         """Every working standard deviation equal to sigma."""
         return np.concatenate([term.covariance.start() for term in self.terms])
@@ -155,11 +172,11 @@ class LmmCriterion:
     def templates(self, par):
         """lme4's template of each term, lower triangular in the user's columns: list of (c, c)."""
         return [
-            lower_factor(self._basis_of(term) @ (T @ term.covariance.root(par[s])))
+            lower_factor(self.basis_of(term) @ (T @ term.covariance.root(par[s])))
             for term, s, T in zip(self.terms, self.slices, self.scales)
         ]
 
-    def _basis_of(self, term):
+    def basis_of(self, term):
         """B with user's random effects of a term = B @ (those of its centred columns)."""
         return self.centrings[term.factor].B[term.columns, term.columns]
 
@@ -208,6 +225,18 @@ class LmmCriterion:
         ldL2, ldRX2, pwrss, *_ = self._evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
         return self._criterion(ldL2, ldRX2, pwrss)
 
+    def directions(self, par):
+        """dPsi/dpar_i in working and in centred columns, with the factor of each."""
+        working, factor_of, D = [], [], []
+        for term, s, T in zip(self.terms, self.slices, self.scales):
+            for V in term.covariance.dPsi(par[s]):
+                block = np.zeros((self.nc[term.factor],) * 2)
+                block[term.columns, term.columns] = T @ V @ T.T
+                working.append(V)
+                factor_of.append(term.factor)
+                D.append(block.ravel())
+        return working, np.array(factor_of, dtype=np.int32), np.concatenate(D)
+
     def evaluate(self, par):
         """The criterion with its gradient and curvature.
 
@@ -230,12 +259,44 @@ class LmmCriterion:
             ldL2, ldRX2, pwrss, gradient, hessian, g_Psi = self.kernel.derivatives(
                 flat(self.scales), flat(roots), traces_at, V, self.reml, self.N
             )
-        first = 0
+        average, first = hessian.copy(), 0
         for term, s, root in zip(self.terms, self.slices, roots):
             G = g_Psi[first : first + root.size].reshape(root.shape)
             hessian[s, s] += term.covariance.curvature(par[s], G)
             first += root.size
-        return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian)
+        return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian, average)
+
+    def directions(self, par):
+        """dPsi/dpar_i in working and in centred columns.
+
+        Returns
+        -------
+        working : list of ndarray (c, c)
+            In the columns of the term.
+        centred : list of (factor, ndarray (nc, nc))
+            In those of its grouping factor.
+        """
+        working, centred = [], []
+        for term, s, T in zip(self.terms, self.slices, self.scales):
+            for V in term.covariance.dPsi(par[s]):
+                block = np.zeros((self.nc[term.factor],) * 2)
+                block[term.columns, term.columns] = T @ V @ T.T
+                working.append(V)
+                centred.append((term.factor, block))
+        return working, centred
+
+    def scale_of(self, par):
+        """Size of a change of each parameter that changes the model noticeably, (m,).
+
+        The standard deviation in the direction of the parameter's row, but at least the
+        one that the rows of a level could just tell from zero.
+        """
+        out = np.empty(self.size)
+        for term, s, root in zip(self.terms, self.slices, self._roots(par)):
+            least = 1.0 / math.sqrt(max(self.products.n / self.products.ZtWZ[term.factor].shape[0], 1.0))
+            sd = np.maximum(np.sqrt((root**2).sum(axis=1)), least)
+            out[s] = sd[term.covariance.rows] if hasattr(term.covariance, "rows") else sd.min()
+        return out
 
     # --- at the optimum --------------------------------------------------------
 
@@ -264,6 +325,22 @@ class LmmCriterion:
         self.evaluations += 1
         ldL2, ldRX2, pwrss, *_ = self._evaluate(Lambda, kernels.VALUE, self.reml)
         return ldL2, ldRX2, pwrss, self._criterion(ldL2, ldRX2, pwrss)
+
+    def score_at_templates(self, templates):
+        """Evaluate at lme4's templates, with the scores.
+
+        Returns
+        -------
+        pwrss : float
+        score : list of ndarray (nc, nc)
+            Per grouping factor the sum of e_l e_l' over its levels, e = Z'W(y - X beta - Z b),
+            in the centred columns: d pwrss / d Psi = -score.
+        """
+        Lambda = self._flat(self._centred(term, template) for term, template in zip(self.terms, templates))
+        self.evaluations += 1
+        _, _, pwrss, _, score, _ = self._evaluate(Lambda, kernels.SCORE, self.reml)
+        ends = np.cumsum([c * c for c in self.nc])
+        return pwrss, [part.reshape(c, c) for part, c in zip(np.split(score, ends[:-1]), self.nc)]
 
     @staticmethod
     def _raise(root, floor):

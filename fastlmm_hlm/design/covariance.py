@@ -88,6 +88,13 @@ class Unstructured:
         """True where a parameter is zero exactly when Psi loses rank."""
         return self.rows == self.columns
 
+    def linear_span(self):
+        """Matrices whose linear combinations are the possible Psi, (m, nc, nc); None if those are no linear space."""
+        out = np.zeros((self.size, self.nc, self.nc))
+        k = np.arange(self.size)
+        out[k, self.rows, self.columns] = out[k, self.columns, self.rows] = 1.0
+        return out
+
     def normalize(self, par):
         """The same Psi with every diagonal element of lambda >= 0."""
         T = self.root(par)
@@ -131,6 +138,11 @@ class Diagonal:
 
     def is_variance(self):
         return np.ones(self.size, dtype=bool)
+
+    def linear_span(self):
+        if self.hom:
+            return np.eye(self.nc)[None]
+        return np.array([np.diag(row) for row in np.eye(self.nc)])
 
     def normalize(self, par):
         return np.abs(par)
@@ -230,6 +242,9 @@ class _Correlated:
     def is_variance(self):
         return np.append(np.ones(self.nsd, dtype=bool), False)
 
+    def linear_span(self):
+        return None
+
     def normalize(self, par):
         par = np.array(par)
         rho = self.rho(par)
@@ -252,6 +267,9 @@ class CompoundSymmetry(_Correlated):
 
     def rho_from(self, R):
         return float(R[~np.eye(self.nc, dtype=bool)].mean())
+
+    def linear_span(self):
+        return np.stack([np.eye(self.nc), 1.0 - np.eye(self.nc)]) if self.hom else None
 
 
 class AutoRegressive(_Correlated):

@@ -65,6 +65,32 @@ def independent_columns(X):
     return np.array(kept, dtype=int)
 
 
+def dependence(XtX, B, kept):
+    """The dropped columns as combinations of the kept ones.
+
+    Parameters
+    ----------
+    XtX : ndarray, shape (p, p)
+        Of the centred columns X B.
+    B : ndarray, shape (p, p)
+        Basis of the centred columns, see `Centring`.
+    kept : ndarray of int, length k
+
+    Returns
+    -------
+    R : ndarray, shape (k, p - k)
+        X_dropped = X_kept @ R.
+    """
+    dropped = np.setdiff1d(np.arange(len(XtX)), kept)
+    if np.delete(B, kept, axis=0)[:, kept].any():       # a kept column was centred by a dropped one
+        inverse = np.linalg.inv(B)
+        XtX, B = inverse.T @ XtX @ inverse, np.eye(len(B))
+    length = np.sqrt(np.diagonal(XtX)[kept])
+    correlation = XtX[np.ix_(kept, kept)] / np.outer(length, length)
+    scaled = np.linalg.lstsq(correlation, XtX[np.ix_(kept, dropped)] / length[:, None], rcond=None)[0]
+    return B[np.ix_(kept, kept)] @ (scaled / length[:, None]) - B[np.ix_(kept, dropped)]
+
+
 def rank_message(dropped_names):
     """lme4's sentence, with the names it leaves out."""
     k = len(dropped_names)

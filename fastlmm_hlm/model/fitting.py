@@ -14,7 +14,7 @@ from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
 from fastlmm_hlm.design.design import build_design, check_magnitude
-from fastlmm_hlm.design.rank import rank_message
+from fastlmm_hlm.design.rank import dependence, rank_message
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, ConvergenceWarning, DataError
 from fastlmm_hlm.errors import RankDeficientWarning, SingularFitWarning, warn_user
 from fastlmm_hlm.formula import build_frame
@@ -69,6 +69,7 @@ class Fitted:
     messages: list
     dropped_columns: list
     kept_columns: np.ndarray
+    dependence: np.ndarray | None = None         # X_dropped = X_kept @ dependence
 
 
 def make_design(frame, control):
@@ -76,15 +77,18 @@ def make_design(frame, control):
 
     Returns
     -------
-    Design, CrossProducts, kept columns (ndarray of int), names of the dropped ones
+    Design, CrossProducts, kept columns (ndarray of int), names of the dropped ones, and those as
+    combinations of the kept ones (None without)
     """
     threads = threads_of(control)
     design = build_design(frame)
     products = cross_products(design, choose_shift(design), threads=threads)
     kept = estimable_columns(design, products)
     dropped = np.delete(design.x_names, kept).tolist() if len(kept) < design.p else []
+    combinations = None
     if dropped:
         message = rank_message(dropped)
+        combinations = dependence(products.XyWXy[:-1, :-1], design.x_centring.B, kept)
         if control.check_rankX == "stop.deficient":
             p = len(design.x_names)
             raise DataError(
@@ -101,7 +105,7 @@ def make_design(frame, control):
             f"lmer: {products.n} rows for {products.p} fixed effects; the residual variance cannot be estimated. "
             "Simplify the fixed part of the formula."
         )
-    return design, products, kept, dropped
+    return design, products, kept, dropped, combinations
 
 
 def starting_point(criterion, start):
@@ -297,10 +301,10 @@ def _report_singular(control, boundary):
 
 def fit_frame(frame, settings):
     """Fit a model frame; returns Fitted."""
-    design, products, kept, dropped = make_design(frame, settings.control)
+    design, products, kept, dropped, combinations = make_design(frame, settings.control)
     centrings = [factor.centring for factor in design.factors]
     criterion, estimates, deviations, optinfo, messages = solve(design, products, centrings, settings)
-    return Fitted(design, products, criterion, estimates, deviations, optinfo, messages, dropped, kept)
+    return Fitted(design, products, criterion, estimates, deviations, optinfo, messages, dropped, kept, combinations)
 
 
 def refit_response(design, y, settings, templates):

@@ -93,11 +93,12 @@ class LinearMixedModel:
         self._centrings = [f.centring for f in design.factors]
         self._factor_labels = [(f.name, f.levels, f.names) for f in design.factors]
         self._products, self._estimates = fitted.products, fitted.estimates
-        self._dropped_columns = fitted.dropped_columns
+        self._dropped_columns, self._dependence = fitted.dropped_columns, fitted.dependence
         self._deviations, self._messages = fitted.deviations, fitted.messages
         self._criterion_object = fitted.criterion
         self._weighted = design.weights is not None
         self._quantiles = self._condVar = None
+        self._ddf_methods = {}
         self.optinfo = fitted.optinfo
 
     # --- internals -----------------------------------------------------------
@@ -120,6 +121,7 @@ class LinearMixedModel:
     def __getstate__(self):
         state = self.__dict__.copy()
         state["_criterion_object"] = state["_condVar"] = None
+        state["_ddf_methods"] = {}
         if not self._settings.keep_data:
             if self._rows is not None:
                 state["_quantiles"] = self._residual_quantiles()
@@ -425,6 +427,32 @@ class LinearMixedModel:
         """Intercept and slope of every group, DataFrame; see `fastlmm_hlm.inference.lines.group_slopes`."""
         return lines.group_slopes(self, x, **how)
 
+    # --- tests of fixed effects -----------------------------------------------------------
+
+    def contest(self, L, rhs=0.0, joint=True, **how):  # noqa: N803 - lmerTest's name
+        """Tests of contrasts of the fixed effects, DataFrame; see `fastlmm_hlm.inference.contest.contest`."""
+        from fastlmm_hlm.inference.contest import contest
+
+        return contest(self, L, rhs, joint, **how)
+
+    def contest1D(self, L, rhs=0.0, **how):  # noqa: N802, N803
+        """t-test of one contrast, DataFrame; see `fastlmm_hlm.inference.contest.contest1D`."""
+        from fastlmm_hlm.inference.contest import contest1D
+
+        return contest1D(self, L, rhs, **how)
+
+    def contestMD(self, L, rhs=0.0, **how):  # noqa: N802, N803
+        """Joint F-test of contrasts, DataFrame; see `fastlmm_hlm.inference.contest.contestMD`."""
+        from fastlmm_hlm.inference.contest import contestMD
+
+        return contestMD(self, L, rhs, **how)
+
+    def calcSatterth(self, L):  # noqa: N802, N803
+        """Satterthwaite's F-test of L beta = 0 as a dict: denom, Fstat, pvalue, ndf."""
+        from fastlmm_hlm.inference.contest import calcSatterth
+
+        return calcSatterth(self, L)
+
     # --- fitting again ------------------------------------------------------------------
 
     def refit(self, newresp=None):
@@ -452,6 +480,7 @@ class LinearMixedModel:
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None
+        new._ddf_methods = {}
         return new
 
     def refitML(self):  # noqa: N802
