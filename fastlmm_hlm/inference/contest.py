@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
-from fastlmm_hlm.inference.ddf import canonical_name, method_of
+from fastlmm_hlm.inference.ddf import canonical_name, fit_for, method_of
 
 F_COLUMNS = ["Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
 T_COLUMNS = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
@@ -156,7 +156,7 @@ def f_table(fit, hypotheses, ddf="Satterthwaite"):
     from scipy import stats
 
     method = method_of(fit, ddf)
-    sigma2 = fit.sigma() ** 2
+    sigma2 = fit_for(fit, ddf).sigma() ** 2
     rows, labels = [], []
     for k, (label, L, rhs) in enumerate(hypotheses):
         F, ndf, ddf_ = method.f_test(L, rhs)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastlmm_hlm.errors import ArgumentError
+from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
 from fastlmm_hlm.inference.satterthwaite import Satterthwaite, independent_contrasts
 from fastlmm_hlm.inference.vcov import vcov_fixed
 
@@ -13,6 +13,9 @@ SPELLINGS = {
     "kenward-roger": "Kenward-Roger", "kenward-rogers": "Kenward-Roger", "kr": "Kenward-Roger",
     "lme4": "lme4", "asymptotic": "lme4", "z": "lme4",
 }
+
+# Where a fit keeps its REML companion.
+REFITTED = "fitted again by REML"
 
 
 class Asymptotic:
@@ -123,13 +126,45 @@ def method_of(fit, ddf="Satterthwaite"):
     Raises
     ------
     ArgumentError
-        For an unknown method, and for Kenward-Roger of a fit by maximum likelihood.
+        For an unknown method, or one that the model is too large for.
     """
     name = canonical_name(ddf)
+    fit = fit_for(fit, name)
     known = fit._ddf_methods
     if name not in known:
         known[name] = Method(_make(fit, name), fit._estimates.beta)
     return known[name]
+
+
+def fit_for(fit, ddf):
+    """The fit that a method speaks of: Kenward and Roger's is about REML estimates.
+
+    A fit by maximum likelihood is fitted again by REML for it, once.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    ddf : str
+
+    Returns
+    -------
+    LinearMixedModel
+
+    Warns
+    -----
+    FastlmmWarning
+        When it fits again.
+    """
+    if canonical_name(ddf) != "Kenward-Roger" or fit.isREML():
+        return fit
+    if REFITTED not in fit._ddf_methods:
+        warn_user(
+            "Kenward-Roger's method is about REML estimates, and this fit is by maximum likelihood: it is fitted again by "
+            "REML, and the results are those of that fit. Fit with REML=True to begin with, or use ddf='Satterthwaite'.",
+            FastlmmWarning,
+        )
+        fit._ddf_methods[REFITTED] = fit.update(REML=True)
+    return fit._ddf_methods[REFITTED]
 
 
 def _make(fit, name):

@@ -18,6 +18,7 @@ any other, since the model is linear in it.
 """
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.projections import Projections
@@ -51,21 +52,20 @@ class KenwardRoger:
     Raises
     ------
     ArgumentError
-        If the fit is by maximum likelihood, has a covariance that is not linear in its
-        parameters, or too many random effects.
+        If a covariance is not linear in its parameters, or there are too many random effects.
     """
 
     name = "Kenward-Roger"
 
     def __init__(self, criterion, estimates, x_basis):
-        self._check(criterion, estimates)
+        self._check_size(criterion)
         projections = Projections(criterion, estimates)
-        directions, gamma = linear_directions(criterion, estimates)
+        directions, gamma, elements = linear_directions(criterion, estimates)
         K, Q, T = with_residual(projections, directions, gamma)
         Cinv = projections.Cinv
         CK = Cinv @ K
         IE = 0.5 * (T - 2.0 * np.einsum("uv,ijvu->ij", Cinv, Q) + np.einsum("iuv,jvu->ij", CK, CK))
-        self.W = _inverse(IE)
+        self.W = inverse_information(IE, elements)
         B, s2 = x_basis.B, estimates.sigma**2
         bend = np.einsum("ij,ijuv->uv", self.W, Q) - np.einsum("ij,iuw,wx,jxv->uv", self.W, K, Cinv, K, optimize=True)
         adjusted = s2 * (Cinv + Cinv @ (bend + bend.T) @ Cinv)
@@ -74,12 +74,7 @@ class KenwardRoger:
         # Phi P_i Phi without its sign, which enters only in pairs: (r, p, p)
         self._sensitivity = s2 * (B @ Cinv) @ K @ (B @ Cinv).T
 
-    def _check(self, criterion, estimates):
-        if not estimates.reml:
-            raise ArgumentError(
-                "Kenward-Roger's method is only available for REML fits, and this one is by maximum likelihood. "
-                "Use fit.update(REML=True), or ddf='Satterthwaite'."
-            )
+    def _check_size(self, criterion):
         q = criterion.products.q
         if len(criterion.nc) > 1 and q > MOST_EFFECTS:
             raise ArgumentError(
@@ -143,18 +138,22 @@ def _ratio(x, y):
 def linear_directions(criterion, estimates):
     """Directions that span the covariances of the random terms, and where the estimate lies.
 
+    They are taken in working coordinates, where they are of one size.
+
     Returns
     -------
     directions : list of (factor, ndarray (nc, nc))
     gamma : ndarray (m,)
         Psi = sum_i gamma_i V_i at the estimates.
+    elements : ndarray (m, m)
+        Row k: an element of the covariance of the user's columns, in terms of the directions.
 
     Raises
     ------
     ArgumentError
         For a structure whose covariances are no linear space.
     """
-    directions, gamma = [], []
+    directions, gamma, blocks = [], [], []
     for term, T, template in zip(criterion.terms, criterion.scales, estimates.templates):
         spanning = term.covariance.linear_span()
         if spanning is None:
@@ -162,15 +161,19 @@ def linear_directions(criterion, estimates):
                 f"Kenward-Roger's method needs a covariance that is linear in its parameters; that of {term.text} is not. "
                 "Use ddf='Satterthwaite'."
             )
-        root = np.linalg.solve(criterion.basis_of(term) @ T, template)
-        Psi = root @ root.T
-        weights = np.linalg.lstsq(spanning.reshape(len(spanning), -1).T, Psi.ravel(), rcond=None)[0]
-        for V, weight in zip(spanning, weights):
+        to_working = np.linalg.inv(criterion.basis_of(term) @ T)
+        roots = to_working @ template
+        wanted = [roots @ roots.T, *(to_working @ V @ to_working.T for V in spanning)]
+        weights = np.linalg.lstsq(
+            spanning.reshape(len(spanning), -1).T, np.array(wanted).reshape(len(wanted), -1).T, rcond=None
+        )[0].T
+        for V in spanning:
             whole = np.zeros((criterion.nc[term.factor],) * 2)
             whole[term.columns, term.columns] = T @ V @ T.T
             directions.append((term.factor, whole))
-            gamma.append(weight)
-    return directions, np.array(gamma)
+        gamma.append(weights[0])
+        blocks.append(weights[1:])
+    return directions, np.concatenate(gamma), block_diag(*blocks)
 
 
 def with_residual(projections, directions, gamma):
@@ -199,10 +202,23 @@ def with_residual(projections, directions, gamma):
     )
 
 
-def _inverse(IE):
-    """Inverse of the information, without directions that the data do not tell apart."""
+def inverse_information(IE, elements):
+    """Covariance of the variance components, (1+m, 1+m).
+
+    Where the data do not tell some of them apart, what follows depends on the
+    inverse that is chosen; it is then Moore and Penrose's in the elements of the
+    covariances of the user's columns, as in pbkrtest.
+
+    Parameters
+    ----------
+    IE : ndarray (1+m, 1+m)
+    elements : ndarray (m, m)
+        See `linear_directions`.
+    """
     scale = np.sqrt(np.maximum(np.abs(np.diagonal(IE)), np.finfo(float).tiny))
     values, vectors = np.linalg.eigh(IE / np.outer(scale, scale))
-    kept = values > FLAT * values.max()
-    half = vectors[:, kept] / np.sqrt(values[kept]) / scale[:, None]
-    return half @ half.T
+    if values[0] > FLAT * values[-1]:
+        half = vectors / np.sqrt(values) / scale[:, None]
+        return half @ half.T
+    to_user = block_diag(np.eye(1), elements)
+    return to_user.T @ np.linalg.pinv(to_user @ IE @ to_user.T, rcond=np.sqrt(np.finfo(float).eps), hermitian=True) @ to_user

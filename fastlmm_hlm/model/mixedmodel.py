@@ -522,7 +522,7 @@ class LinearMixedModel:
         """The formula; callable, with fixed_only= and random_only=."""
         return FormulaText(self._formula_text)
 
-    def _parts(self, table):
+    def _parts(self, table, ddf=None):
         e, settings = self._estimates, self._settings
         if e.reml:
             criterion = {"REML": e.criterion}
@@ -541,6 +541,8 @@ class LinearMixedModel:
             coefficients=table,
             criterion=criterion,
             title=lmm_title(e.reml),
+            ddf=ddf,
+            class_name="lmerMod" if ddf is None else "lmerModLmerTest",
             data=self._data_name,
             weights=_argument_text(settings.weights) if self._weighted else None,
             offset=_argument_text(settings.offset),
@@ -567,24 +569,40 @@ class LinearMixedModel:
             {"Estimate": beta, "Std. Error": se, "t value": beta / se}, index=pd.Index(self._x_names)
         )
 
-    def summary(self, correlation=None):
-        """Summary in lme4's layout.
+    def summary(self, correlation=None, ddf="Satterthwaite"):
+        """Summary in lmerTest's layout, or in lme4's.
 
         Parameters
         ----------
         correlation : bool, optional
             Whether to print the correlations of the estimates; by default up to 12 of them.
+        ddf : {"Satterthwaite", "Kenward-Roger", "lme4"}
+            Method for the degrees of freedom of the t-tests; "lme4" leaves them out, with the p-values.
 
         Returns
         -------
         Summary
         """
-        table = self._coefficient_table()
-        parts = self._parts(table)
+        from fastlmm_hlm.inference.ddf import canonical_name, fit_for
+
+        method = canonical_name(ddf, "summary")
+        if fit_for(self, method) is not self:
+            return fit_for(self, method).summary(correlation, method)
+        table = self._coefficient_table() if method == "lme4" else self._t_table(method)
+        parts = self._parts(table, None if method == "lme4" else method)
         quantiles = pd.Series(parts.residual_quantiles, index=["Min", "1Q", "Median", "3Q", "Max"])
         made = Summary(table, self.VarCorr(), self.vcov(), self._estimates.sigma, self.ngrps(), quantiles,
                        self.logLik(), pd.Series(parts.criterion), self.optinfo, parts)
         return made if correlation is None else made.with_correlation(correlation)
+
+    def _t_table(self, ddf="Satterthwaite", **how):
+        """t-tests of the coefficients, DataFrame."""
+        from fastlmm_hlm.inference.contest import T_COLUMNS, t_table
+
+        if not self._estimates.p:
+            return pd.DataFrame(columns=T_COLUMNS, dtype=float)
+        L = pd.DataFrame(np.eye(self._estimates.p), index=self._x_names)
+        return t_table(self, L, 0.0, ddf=ddf, **how)
 
     def __str__(self):
         return fit_text(self._parts(self._coefficient_table()))
@@ -610,6 +628,25 @@ class LinearMixedModel:
     def tvalues(self):
         """Estimates over standard errors, Series."""
         return self._coefficient_table()["t value"].rename("tvalues")
+
+    @property
+    def pvalues(self):
+        """p-values of the coefficients' t-tests with Satterthwaite's degrees of freedom, Series."""
+        return self._t_table()["Pr(>|t|)"].rename("pvalues")
+
+    def conf_int(self, alpha=0.05):
+        """Limits estimate -/+ t se with Satterthwaite's degrees of freedom, DataFrame with columns 0 and 1.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the confidence level.
+        """
+        from fastlmm_hlm.inference.contest import check_level
+
+        check_level(1.0 - alpha if isinstance(alpha, (int, float)) else alpha, "conf_int")
+        limits = self._t_table(confint=True, level=1.0 - alpha)[["lower", "upper"]]
+        return limits.set_axis([0, 1], axis=1)
 
     @property
     def llf(self):

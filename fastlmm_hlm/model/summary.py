@@ -15,8 +15,8 @@ class Summary:
 
     Attributes
     ----------
-    coefficients : DataFrame (p, 3)
-        Estimate, Std. Error, t value.
+    coefficients : DataFrame (p, 5)
+        Estimate, Std. Error, df, t value, Pr(>|t|); without df and p-values for ddf="lme4".
     varcor : VarCorr
     vcov : DataFrame (p, p)
     sigma : float
