@@ -27,6 +27,7 @@ from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, FastlmmWa
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
+from fastlmm_hlm.inference.ddf import METHODS, fit_for
 from fastlmm_hlm.optimize.control import OPTIMIZERS
 from fastlmm_hlm.report.frames import ranef_text
 
@@ -79,6 +80,8 @@ def _parser():
     fit.add_argument("--contrasts", metavar="F=CODING", nargs="+", action="extend", default=[],
                      help="coding of factors, such as sex=contr.sum")
     fit.add_argument("--optimizer", choices=OPTIMIZERS, default="newton")
+    fit.add_argument("--ddf", choices=METHODS, default=METHODS[0],
+                     help="degrees of freedom of the t-tests; lme4 gives neither them nor p-values")
     fit.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     fit.add_argument("--ranef", action="store_true", help="also give the random effects")
     fit.add_argument("--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
@@ -110,9 +113,9 @@ def run_fit(options):
         control=lmerControl(optimizer=options.optimizer),
     )
     if options.json:
-        text = json.dumps(fit_record(fit, with_ranef=options.ranef), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(fit_record(fit, with_ranef=options.ranef, ddf=options.ddf), indent=2, allow_nan=False) + "\n"
     else:
-        text = f"{fit.summary()}"
+        text = f"{fit.summary(ddf=options.ddf)}"
         if options.ranef:
             text = text.rstrip("\n") + "\n\nRandom effects by group:\n" + ranef_text(fit.ranef())
         text = text.rstrip("\n") + "\n"
@@ -141,7 +144,7 @@ def run_datasets(options):
 # --- the record of a fit ---------------------------------------------------------
 
 
-def fit_record(fit, with_ranef=False):
+def fit_record(fit, with_ranef=False, ddf=METHODS[0]):
     """A fit as one JSON object.
 
     Parameters
@@ -149,20 +152,24 @@ def fit_record(fit, with_ranef=False):
     fit : LinearMixedModel
     with_ranef : bool
         Add the random effects, one row per level and column.
+    ddf : str
+        Method for the degrees of freedom of the t-tests.
 
     Returns
     -------
     dict
         Of lists, dicts, str, bool, int, finite float and None.
     """
-    log_likelihood, summary = fit.logLik(), fit.summary()
+    fit = fit_for(fit, ddf)
+    log_likelihood, summary = fit.logLik(), fit.summary(ddf=ddf)
     left_out = {"rows": sum(fit._dropped.values()), "reasons": fit._dropped, "missing": fit._missing}
     record = {
         "formula": str(fit.formula),
         "REML": fit.isREML(),
         "criterion": fit.deviance(REML=fit.isREML()),
         "fixef": [
-            {"name": name, "estimate": row["Estimate"], "se": row["Std. Error"], "t": row["t value"]}
+            {"name": name, "estimate": row["Estimate"], "se": row["Std. Error"], "t": row["t value"],
+             "df": row.get("df"), "p": row.get("Pr(>|t|)")}
             for name, row in summary.coefficients.iterrows()
         ],
         "vcov": fit.vcov().to_numpy(),

@@ -63,6 +63,14 @@ def test_fit_passes_its_options_on(run, sleep):
     assert out.rstrip() == str(fit.summary()).rstrip()
 
 
+@pytest.mark.parametrize("ddf", ["Kenward-Roger", "lme4"])
+def test_the_method_of_the_t_tests_is_chosen(run, sleep, ddf):
+    _, out, _ = run("fit", FORMULA, SLEEP, "--ddf", ddf)
+    assert out.rstrip() == str(lmer(FORMULA, sleep).summary(ddf=ddf)).rstrip()
+    found = record(run, FORMULA, SLEEP, "--ddf", ddf)["fixef"][0]
+    assert (found["p"] is None) == (ddf == "lme4")
+
+
 def test_contrasts_are_given_factor_by_factor(run):
     found = record(run, "angle ~ recipe * temp + (1 | replicate)", FOLDER / "cake.csv", "--contrasts", "recipe=contr.sum")
     assert [row["name"] for row in found["fixef"]][:3] == ["(Intercept)", "recipe1", "recipe2"]
@@ -84,6 +92,8 @@ def test_json_holds_the_fit(run, sleep):
     np.testing.assert_allclose(table["estimate"], fit.fixef(), **ROUNDING)
     np.testing.assert_allclose(table["se"], fit.bse, **ROUNDING)
     np.testing.assert_allclose(table["t"], fit.tvalues, **ROUNDING)
+    np.testing.assert_allclose(table["p"], fit.pvalues, **ROUNDING)
+    np.testing.assert_allclose(table["df"], fit.summary().coefficients["df"], **ROUNDING)
     np.testing.assert_allclose(found["vcov"], fit.vcov(), **ROUNDING)
     np.testing.assert_allclose(found["theta"], fit.theta, **ROUNDING)
     numbers = {"criterion": fit.REMLcrit(), "sigma": fit.sigma(), "logLik": fit.llf, "AIC": fit.aic, "BIC": fit.bic}

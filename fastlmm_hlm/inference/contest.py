@@ -5,6 +5,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
 from fastlmm_hlm.inference.ddf import canonical_name, fit_for, method_of
+from fastlmm_hlm.inference.tails import f_pvalue, t_pvalue, t_quantile
 
 F_COLUMNS = ["Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
 T_COLUMNS = ["Estimate", "Std. Error", "df", "t value", "Pr(>|t|)"]
@@ -120,8 +121,6 @@ def t_table(fit, L, rhs, confint=False, level=0.95, ddf="Satterthwaite"):
     -------
     DataFrame, m rows
     """
-    from scipy import stats
-
     method = method_of(fit, ddf)
     weights = L.to_numpy()
     estimate = weights @ method.beta
@@ -133,9 +132,9 @@ def t_table(fit, L, rhs, confint=False, level=0.95, ddf="Satterthwaite"):
         {"Estimate": estimate, "Std. Error": se, "df": df, "t value": t}, index=L.index
     )
     if confint:
-        half = stats.t.ppf(0.5 + level / 2.0, df) * se
+        half = t_quantile(level, df) * se
         table["lower"], table["upper"] = estimate - half, estimate + half
-    table["Pr(>|t|)"] = 2.0 * stats.t.sf(np.abs(t), df)
+    table["Pr(>|t|)"] = t_pvalue(t, df)
     return table
 
 
@@ -153,15 +152,12 @@ def f_table(fit, hypotheses, ddf="Satterthwaite"):
     DataFrame, one row per hypothesis
         Sum Sq and Mean Sq are those that give F over sigma^2.
     """
-    from scipy import stats
-
     method = method_of(fit, ddf)
     sigma2 = fit_for(fit, ddf).sigma() ** 2
     rows, labels = [], []
     for k, (label, L, rhs) in enumerate(hypotheses):
         F, ndf, ddf_ = method.f_test(L, rhs)
-        p = stats.chi2.sf(F * ndf, ndf) if np.isinf(ddf_) else stats.f.sf(F, ndf, ddf_)
-        rows.append([F * sigma2 * ndf, F * sigma2, ndf, ddf_, F, float(p)])
+        rows.append([F * sigma2 * ndf, F * sigma2, ndf, ddf_, F, f_pvalue(F, ndf, ddf_)])
         labels.append(k + 1 if label is None else label)
     table = pd.DataFrame(rows, index=labels, columns=F_COLUMNS, dtype=float)
     return table.astype({"NumDF": int})
