@@ -225,18 +225,6 @@ class LmmCriterion:
         ldL2, ldRX2, pwrss, *_ = self._evaluate(self._Lambda(self._roots(par)), kernels.VALUE, self.reml)
         return self._criterion(ldL2, ldRX2, pwrss)
 
-    def directions(self, par):
-        """dPsi/dpar_i in working and in centred columns, with the factor of each."""
-        working, factor_of, D = [], [], []
-        for term, s, T in zip(self.terms, self.slices, self.scales):
-            for V in term.covariance.dPsi(par[s]):
-                block = np.zeros((self.nc[term.factor],) * 2)
-                block[term.columns, term.columns] = T @ V @ T.T
-                working.append(V)
-                factor_of.append(term.factor)
-                D.append(block.ravel())
-        return working, np.array(factor_of, dtype=np.int32), np.concatenate(D)
-
     def evaluate(self, par):
         """The criterion with its gradient and curvature.
 

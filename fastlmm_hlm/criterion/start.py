@@ -45,6 +45,12 @@ def _within_variance(products, r2):
     return best
 
 
+def _span(covariance):
+    """Matrices that span the covariances to start from: variances alone where those of the term are no linear space."""
+    span = covariance.linear_span()
+    return np.array([np.diag(row) for row in np.eye(covariance.nc)]) if span is None else span
+
+
 def _least_squares(system, right):
     """The shortest solution of a symmetric system that may have lost rank, (m,)."""
     values, vectors = eigh(system)
@@ -69,7 +75,7 @@ def moment_start(kernel, products, terms, scales):
     par : ndarray, shape (m,)
     """
     p, N = products.p, products.n - products.p
-    bases = [term.covariance.basis() for term in terms]
+    bases = [_span(term.covariance) for term in terms]
     k = p if products.q * p <= LARGE else min(p, 1)
     system, right = kernel.moments(flat(scales), flat(bases), np.array([len(V) for V in bases], dtype=np.int32), k, N)
     psi = _least_squares(system, right)

@@ -53,8 +53,8 @@ class Unstructured:
         self.index = np.arange(self.size)
         self.same_column = 2.0 * (self.columns[:, None] == self.columns)
 
-    def basis(self):
-        """Symmetric matrices V_i whose span holds every Psi, (m, nc, nc)."""
+    def linear_span(self):
+        """Matrices whose linear combinations are the possible Psi, (m, nc, nc); None if those are no linear space."""
         out = np.zeros((self.size, self.nc, self.nc))
         out[self.index, self.rows, self.columns] = out[self.index, self.columns, self.rows] = 1.0
         return out
@@ -88,13 +88,6 @@ class Unstructured:
         """True where a parameter is zero exactly when Psi loses rank."""
         return self.rows == self.columns
 
-    def linear_span(self):
-        """Matrices whose linear combinations are the possible Psi, (m, nc, nc); None if those are no linear space."""
-        out = np.zeros((self.size, self.nc, self.nc))
-        k = np.arange(self.size)
-        out[k, self.rows, self.columns] = out[k, self.columns, self.rows] = 1.0
-        return out
-
     def normalize(self, par):
         """The same Psi with every diagonal element of lambda >= 0."""
         T = self.root(par)
@@ -111,7 +104,7 @@ class Diagonal:
         self.nc, self.hom = nc, hom
         self.size = 1 if hom else nc
 
-    def basis(self):
+    def linear_span(self):
         return np.eye(self.nc)[None] if self.hom else np.eye(self.nc)[:, None] * np.eye(self.nc)
 
     def start(self):
@@ -139,11 +132,6 @@ class Diagonal:
     def is_variance(self):
         return np.ones(self.size, dtype=bool)
 
-    def linear_span(self):
-        if self.hom:
-            return np.eye(self.nc)[None]
-        return np.array([np.diag(row) for row in np.eye(self.nc)])
-
     def normalize(self, par):
         return np.abs(par)
 
@@ -168,10 +156,6 @@ class _Correlated:
         self.nsd = 1 if hom else nc
         self.size = self.nsd + 1
         self.low, self.high = self.range_of_rho()
-
-    def basis(self):
-        """Of the variances alone: the correlation starts at zero."""
-        return np.eye(self.nc)[None] if self.hom else np.eye(self.nc)[:, None] * np.eye(self.nc)
 
     def start(self):
         return np.append(self.r_of_sd(np.ones(self.nsd)), self.z_of_rho(0.0))
