@@ -453,6 +453,98 @@ class LinearMixedModel:
 
         return calcSatterth(self, L)
 
+    # --- robust covariance, plain tables, measures and checks -----------------------------------
+
+    def vcov_robust(self, cluster=None, type="CR2"):
+        """Cluster-robust covariance of the fixed effects; see `fastlmm_hlm.inference.robust.vcov_robust`."""
+        from fastlmm_hlm.inference.robust import vcov_robust
+
+        return vcov_robust(self, cluster, type)
+
+    def coef_test(self, vcov="CR2", cluster=None, test="Satterthwaite"):
+        """Tests with cluster-robust standard errors; see `fastlmm_hlm.inference.robust.coef_test`."""
+        from fastlmm_hlm.inference.robust import coef_test
+
+        return coef_test(self, vcov, cluster, test)
+
+    def tidy(self, effects=("ran_pars", "fixed"), scales="sdcor", **how):
+        """Parameters as a data frame with broom.mixed's columns; see `fastlmm_hlm.inference.tidy.tidy`."""
+        from fastlmm_hlm.inference.tidy import tidy
+
+        return tidy(self, effects, scales, **how)
+
+    def glance(self):
+        """Measures of the whole fit in one row; see `fastlmm_hlm.inference.tidy.glance`."""
+        from fastlmm_hlm.inference.tidy import glance
+
+        return glance(self)
+
+    def augment(self, data=None):
+        """The data with predictions and residuals; see `fastlmm_hlm.inference.tidy.augment`."""
+        from fastlmm_hlm.inference.tidy import augment
+
+        return augment(self, data)
+
+    def hatvalues(self):
+        """Leverages, Series; see `fastlmm_hlm.inference.tidy.hatvalues`."""
+        from fastlmm_hlm.inference.tidy import hatvalues
+
+        return hatvalues(self)
+
+    def icc(self, by_group=False):
+        """Intraclass correlations; see `fastlmm_hlm.inference.performance.icc`."""
+        from fastlmm_hlm.inference.performance import icc
+
+        return icc(self, by_group)
+
+    def r2(self):
+        """Marginal and conditional R2; see `fastlmm_hlm.inference.performance.r2`."""
+        from fastlmm_hlm.inference.performance import r2
+
+        return r2(self)
+
+    def model_performance(self):
+        """AIC, R2, ICC and others in one row; see `fastlmm_hlm.inference.performance.model_performance`."""
+        from fastlmm_hlm.inference.performance import model_performance
+
+        return model_performance(self)
+
+    def check_singularity(self, tolerance=1e-4):
+        """Whether a covariance has lost rank, in words; see `fastlmm_hlm.inference.checks.check_singularity`."""
+        from fastlmm_hlm.inference.checks import check_singularity
+
+        return check_singularity(self, tolerance)
+
+    def check_convergence(self):
+        """The certificate of the optimum, in words; see `fastlmm_hlm.inference.checks.check_convergence`."""
+        from fastlmm_hlm.inference.checks import check_convergence
+
+        return check_convergence(self)
+
+    def check_collinearity(self, ci=0.95):
+        """Variance inflation by term; see `fastlmm_hlm.inference.checks.check_collinearity`."""
+        from fastlmm_hlm.inference.checks import check_collinearity
+
+        return check_collinearity(self, ci)
+
+    def check_heteroscedasticity(self):
+        """Score test of the residual variance; see `fastlmm_hlm.inference.checks.check_heteroscedasticity`."""
+        from fastlmm_hlm.inference.checks import check_heteroscedasticity
+
+        return check_heteroscedasticity(self)
+
+    def check_normality(self):
+        """Test that the residuals are normal; see `fastlmm_hlm.inference.checks.check_normality`."""
+        from fastlmm_hlm.inference.checks import check_normality
+
+        return check_normality(self)
+
+    def check_outliers(self):
+        """Rows with a large Cook's distance; see `fastlmm_hlm.inference.checks.check_outliers`."""
+        from fastlmm_hlm.inference.checks import check_outliers
+
+        return check_outliers(self)
+
     # --- fitting again ------------------------------------------------------------------
 
     def refit(self, newresp=None):
