@@ -15,10 +15,8 @@ anything else      one sparse triangular solve per row: rows x nonzeros(L)
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
-from fastlmm_hlm.design.basis import Centring
-from fastlmm_hlm.inference.resolvent import add_levels, solve_blocks
+from fastlmm_hlm.inference import elimination
 
 LARGEST_CORE = 8000
 # Rows, or elements of a dense slice of V, at a time.
@@ -54,7 +52,7 @@ def leverages(fit, caller="hatvalues"):
     return out if design.weights is None else out * design.weights
 
 
-def _columns(columns, basis: Centring, rows):
+def _columns(columns, basis, rows):
     """Centred columns at some rows, (k, c)."""
     out = np.empty((len(rows), len(columns)))
     for j, (column, centre) in enumerate(zip(columns, basis.centre)):
@@ -74,81 +72,31 @@ class System:
     """
 
     def __init__(self, fit):
-        products = fit._products
-        p = products.p
-        self.Lambda = [np.zeros(G.shape[1:]) for G in products.ZtWZ]
-        for term, T in zip(fit._terms, fit._estimates.templates):
-            B = fit._centrings[term.factor].B[term.columns, term.columns]
-            self.Lambda[term.factor][term.columns, term.columns] = np.linalg.solve(B, T)
-        self.D = [np.eye(len(L)) + L.T @ G @ L for L, G in zip(self.Lambda, products.ZtWZ)]
-        self.r = [L.T @ R[:, :, :p] for L, R in zip(self.Lambda, products.ZtWXy)]
-        self.pairs = {
-            (f, g): (indptr, indices, self.Lambda[f].T @ values @ self.Lambda[g])
-            for (f, g), (indptr, indices, values) in products.pairs.items()
-        }
+        products, p = fit._products, fit._products.p
+        self.Lambda = elimination.templates(fit)
+        UtU, self.r, self.pairs = elimination.in_spherical_columns(
+            self.Lambda, products.ZtWZ, [R[:, :, :p] for R in products.ZtWXy], products.pairs
+        )
+        self.D = [U + np.eye(U.shape[1]) for U in UtU]
         self.nl = [len(D) for D in self.D]
         self.nc = [D.shape[1] for D in self.D]
         self.p = p
-        self.starts = np.cumsum([0, *(nl * c for nl, c in zip(self.nl, self.nc))])
+        self.starts = elimination.starts_of(self.D)
         self.core = int(self.starts[-1] - self.starts[1])
 
     def is_nested(self):
         """Whether every level of a factor lies in one level of each later factor."""
-        return all((np.diff(indptr) == 1).all() for indptr, _, _ in self.pairs.values())
-
-    def sparse(self, first=0):
-        """M without the factors before `first`, csc."""
-        at = self.starts[first:] - self.starts[first]
-        rows, columns, values = [], [], []
-
-        def place(f, lf, g, lg, blocks):
-            c, d = blocks.shape[1:]
-            rows.append((at[f - first] + lf[:, None, None] * c + np.arange(c)[:, None] + np.zeros((1, d), int)).ravel())
-            columns.append((at[g - first] + lg[:, None, None] * d + np.arange(d) + np.zeros((c, 1), int)).ravel())
-            values.append(blocks.ravel())
-
-        for f in range(first, len(self.D)):
-            levels = np.arange(self.nl[f], dtype=np.int64)
-            place(f, levels, f, levels, self.D[f])
-        for (f, g), (indptr, indices, blocks) in self.pairs.items():
-            if f >= first:
-                lf = np.repeat(np.arange(self.nl[f], dtype=np.int64), np.diff(indptr))
-                lg = indices.astype(np.int64)
-                place(f, lf, g, lg, blocks)
-                place(g, lg, f, lf, blocks.transpose(0, 2, 1))
-        size = int(at[-1])
-        return sparse.csc_array(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size)
-        )
+        return elimination.is_nested(self.pairs)
 
 
 class NestedBlocks:
     """V between the levels of one branch of the tree, for every finest level."""
 
     def __init__(self, system, design):
-        self.n, nf, p = design.n, len(system.D), system.p
-        D, r = [d.copy() for d in system.D], [x.copy() for x in system.r]
-        up = {key: values.copy() for key, (_, _, values) in system.pairs.items()}
+        self.n, nf = design.n, len(system.D)
         parent = {key: indices for key, (_, indices, _) in system.pairs.items()}
-        regressions, own, solved = [], [], []
-        for f in range(nf):                                    # leaves to root: eliminate
-            later = range(f + 1, nf)
-            rhs = np.concatenate([*(up[f, g] for g in later), r[f], np.broadcast_to(np.eye(D[f].shape[1]), D[f].shape)], axis=2)
-            Y = solve_blocks(D[f], rhs)
-            c, above = system.nc[f], sum(system.nc[g] for g in later)
-            regressions.append(Y[:, :, :above])
-            solved.append(Y[:, :, above : above + p])
-            own.append(Y[:, :, -c:])
-            at = 0
-            for g in later:
-                taken = add_levels(up[f, g].transpose(0, 2, 1) @ Y[:, :, at : above + p], parent[f, g], system.nl[g])
-                D[g] = D[g] - taken[:, :, : system.nc[g]]
-                off = system.nc[g]
-                for h in range(g + 1, nf):
-                    up[g, h] = up[g, h] - taken[:, :, off : off + system.nc[h]]
-                    off += system.nc[h]
-                r[g] = r[g] - taken[:, :, off:]
-                at += system.nc[g]
+        D, _, regressions, solved = zip(*elimination.eliminate(system.D, system.r, system.pairs))
+        own = [elimination.invert_blocks(block) for block in D]
         branch, effects = own[-1], solved[-1]                  # root to leaves: blocks of M^-1
         for f in range(nf - 2, -1, -1):
             joint, above = branch[parent[f, f + 1]], effects[parent[f, f + 1]]
@@ -185,17 +133,16 @@ class CoreBlocks:
         self.system = system
         self.levels = np.asarray(design.factors[0].codes)
         self.order = np.argsort(self.levels, kind="stable")
-        c, nl = system.nc[0], system.nl[0]
-        self.own = solve_blocks(system.D[0], np.broadcast_to(np.eye(c), system.D[0].shape))
-        B = sparse.csr_array(system.sparse()[: system.starts[1], system.starts[1] :])
+        c, nl, q0 = system.nc[0], system.nl[0], system.starts[1]
+        self.own = elimination.invert_blocks(system.D[0])
+        B = sparse.csr_array(elimination.sparse_system(system.D, system.pairs)[:q0, q0:])
         inverse = sparse.bsr_array((self.own, np.arange(nl), np.arange(nl + 1)), shape=(nl * c, nl * c))
         self.E = sparse.csr_array(inverse @ B)
-        self.S = np.linalg.inv(system.sparse(first=1).toarray() - (B.T @ self.E).toarray())
-        r0 = system.r[0].reshape(nl * c, system.p)
-        core = np.concatenate([x.reshape(len(x) * x.shape[1], system.p) for x in system.r[1:]])
-        first = (self.own @ system.r[0]).reshape(nl * c, system.p)
-        effects_core = self.S @ (core - self.E.T @ r0)
-        effects = np.concatenate([first - self.E @ effects_core, effects_core])
+        core = elimination.sparse_system(system.D, system.pairs, first=1).toarray()
+        self.S = np.linalg.inv(core - (B.T @ self.E).toarray())
+        r = elimination.stacked(system.r)
+        effects_core = self.S @ (r[q0:] - self.E.T @ r[:q0])
+        effects = np.concatenate([inverse @ r[:q0] - self.E @ effects_core, effects_core])
         self.effects = [
             (L @ effects[a:b].reshape(nl_f, nc_f, system.p))
             for L, a, b, nl_f, nc_f in zip(system.Lambda, system.starts, system.starts[1:], system.nl, system.nc)
@@ -245,9 +192,8 @@ class RowSolves:
 
     def __init__(self, system, design):
         self.system, self.n = system, design.n
-        M = system.sparse()
-        self.factor = splu(M, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-        self.r = np.concatenate([x.reshape(nl * c, system.p) for x, nl, c in zip(system.r, system.nl, system.nc)])
+        self.factor = elimination.factorized(elimination.sparse_system(system.D, system.pairs))
+        self.r = elimination.stacked(system.r)
 
     def slices(self):
         step = max(1, ELEMENTS // self.system.starts[-1])
