@@ -1,4 +1,4 @@
-"""The models of reference/robust_cases.json, fitted here as R fitted them."""
+"""The models of reference/cases.json, fitted here as R fitted them."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ from fastlmm_hlm.errors import FastlmmWarning
 
 FOLDER = pathlib.Path(__file__).parent / "reference"
 ROOT = FOLDER.parents[2]
-CASES = {case["id"]: case for case in json.loads((FOLDER / "robust_cases.json").read_text())}
+CASES = {case["id"]: case for case in json.loads((FOLDER / "cases.json").read_text())}
 
 
 def data_of(case):

@@ -1,25 +1,17 @@
-# Writes robust.json: clubSandwich's covariances and tests of the models in robust_cases.json.
+# Writes robust.json: clubSandwich's covariances and tests of the models in cases.json.
 # Run from the root of the repository:  Rscript tests/inference/reference/make_robust_reference.R
 # Weighted models are fitted with nlme, since clubSandwich refuses prior weights of lme4.
 suppressMessages({library(lme4); library(nlme); library(clubSandwich); library(jsonlite)})
 invisible(Sys.setlocale("LC_COLLATE", "C"))
 folder <- "tests/inference/reference"
-cases <- fromJSON(file.path(folder, "robust_cases.json"), simplifyVector = FALSE)
+source(file.path(folder, "case_data.R"))
 tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5), calc.derivs = FALSE)
 types <- c("CR0", "CR1", "CR1p", "CR1S", "CR2", "CR3")
-
-data_of <- function(case) {
-  d <- read.csv(case$data, stringsAsFactors = FALSE)
-  i <- seq_len(nrow(d))
-  if (!is.null(case$keep)) d <- d[(i * i) %% case$keep[[1]] < case$keep[[2]], , drop = FALSE]
-  for (name in unlist(case$factors)) d[[name]] <- factor(as.character(d[[name]]))
-  d$w <- 0.5 + (seq_len(nrow(d)) %% 5) / 2
-  d
-}
 
 out <- list(versions = list(R = R.version.string, lme4 = as.character(packageVersion("lme4")),
                             nlme = as.character(packageVersion("nlme")), clubSandwich = as.character(packageVersion("clubSandwich"))))
 for (case in cases) {
+  if (isFALSE(case$robust)) next
   d <- data_of(case)
   if (is.null(case$lme)) {
     reml <- is.null(case$REML) || case$REML
