@@ -182,8 +182,8 @@ def check_collinearity(fit, ci=0.95):
         width = stats.norm.ppf(0.5 + ci / 2.0) * se
         low, high = special.expit(special.logit(r) - width), special.expit(special.logit(r) + width)
         low, high = np.where(r > 0, low, 0.0), np.where(r > 0, high, 1.0)
-        out = {"Term": [labels[t - 1] for t in terms], "VIF": vif, "VIF_CI_low": 1.0 / (1.0 - low), "VIF_CI_high": 1.0 / (1.0 - high),
-               "SE_factor": np.sqrt(vif), "Tolerance": 1.0 / vif, "Tolerance_CI_low": 1.0 - high, "Tolerance_CI_high": 1.0 - low}
+        out = {"Term": [labels[t - 1] for t in terms], "VIF": vif,
+               "VIF_CI_low": 1.0 / (1.0 - low), "VIF_CI_high": 1.0 / (1.0 - high), "SE_factor": np.sqrt(vif), "Tolerance": 1.0 / vif, "Tolerance_CI_low": 1.0 - high, "Tolerance_CI_high": 1.0 - low}
     return Collinearity(out)
 
 

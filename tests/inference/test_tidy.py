@@ -8,6 +8,7 @@ from some_cases import CASES, data_of, fitted_case, reference
 
 from fastlmm_hlm import augment, datasets, fixef, glance, lmer, ranef, tidy, vcov
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning
+from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
 # R stops within about 1e-8 of the optimum; modes and residuals near zero and their limits lose some digits more.
 AGAINST_R = 2e-5
@@ -51,6 +52,42 @@ def test_levels_and_rows_are_those_of_broom(name):
     assert_same(tidy(fit, effects=["ran_vals", "fixed", "ran_pars"]), answers["mixed"])
     rows = augment(fit)
     assert_same(rows[[column for column in rows if column.startswith(".")]], answers["augment"])
+
+
+@pytest.mark.parametrize("name", ["sleepstudy_unbalanced", "pastes", "oats_factor"])
+@pytest.mark.parametrize("method, key", [("Satterthwaite", "satterthwaite"), ("Kenward-Roger", "kenward_roger")])
+def test_degrees_of_freedom_are_those_of_broom_with_lmertest(name, method, key):
+    fit, _ = fitted_case(name)
+    ours, theirs = tidy(fit, effects="fixed", conf_int=True, ddf_method=method), reference("tidy.json")[name][key]
+    assert_same(ours.drop(columns="p.value"), {column: values for column, values in theirs.items() if column != "p.value"})
+    np.testing.assert_allclose(np.log(ours["p.value"]), np.log(theirs["p.value"]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sleepstudy_unbalanced", "penicillin_crossed"])
+def test_profile_intervals_stand_beside_their_parameters(name, monkeypatch):
+    """confint() gives random parameters, then sigma, then fixed effects; here it gives R's limits."""
+    fit, _ = fitted_case(name)
+    theirs = reference("tidy.json")[name]["profile"]
+    limits = pd.DataFrame({"2.5 %": numbers(theirs["conf.low"]), "97.5 %": numbers(theirs["conf.high"])})
+    p = len(fixef(fit))
+    asked = {}
+
+    def confint(self, **how):
+        asked.update(how)
+        return pd.concat([limits[p:], limits[:p]])
+
+    monkeypatch.setattr(LinearMixedModel, "confint", confint, raising=False)
+    assert_same(tidy(fit, conf_int=True, conf_method="profile"), theirs)
+    assert asked == {"level": 0.95, "method": "profile"}
+    squared = tidy(fit, effects="ran_pars", scales="vcov", conf_int=True, conf_method="boot", nsim=7)
+    single = squared["term"].str.startswith("var")
+    np.testing.assert_allclose(squared["conf.high"][single], (limits["97.5 %"][p:].to_numpy() ** 2)[single])
+    assert squared["conf.high"][~single].isna().all() and asked["nsim"] == 7
+
+
+def test_lme4_asks_for_no_degrees_of_freedom():
+    fit, _ = fitted_case("sleepstudy")
+    pd.testing.assert_frame_equal(tidy(fit, ddf_method="lme4"), tidy(fit))
 
 
 def test_conf_level_is_used():
