@@ -6,7 +6,7 @@ from fastlmm_hlm.errors import ArgumentError
 def _generic(name):
     def function(fit, *args, **kwargs):
         method = getattr(type(fit), name, None)
-        if method is None or not hasattr(type(fit), "isLMM"):
+        if method is None or not (hasattr(type(fit), "isLMM") or getattr(type(fit), "answers_generics", False)):
             raise ArgumentError(f"{name}: expected a fitted model from lmer(), got {type(fit).__name__}.")
         if isinstance(method, property):
             value = getattr(fit, name)
@@ -20,7 +20,8 @@ def _generic(name):
 
 GENERICS = (
     "AIC BIC REMLcrit VarCorr coef deviance df_residual fitted fixef formula getME group_lines group_slopes isGLMM "
-    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights"
+    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights "
+    "emmeans emtrends ref_grid"
 ).split()
 GENERICS += (
     "augment check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity "

@@ -9,11 +9,13 @@ from fastlmm_hlm.criterion.estimates import conditional_variances
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError, warn_user
 from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.inference import lines
+from fastlmm_hlm.inference.emmeans.facts import facts_for_pickle
 from fastlmm_hlm.inference.labels import make_unique
 from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
+from fastlmm_hlm.interop import maketables
 from fastlmm_hlm.model import rows as rowwise
 from fastlmm_hlm.model.fitting import (
     checked_templates,
@@ -83,6 +85,7 @@ class LinearMixedModel:
         self._rows = rowwise.Rows(
             fitted.design, frame.index, frame.rows, frame.n_input, frame.padded, frame.padded_index
         )
+        self._grid_facts = None
         self._adopt(fitted)
 
     def _adopt(self, fitted):
@@ -125,6 +128,7 @@ class LinearMixedModel:
         if not self._settings.keep_data:
             if self._rows is not None:
                 state["_quantiles"] = self._residual_quantiles()
+                state["_grid_facts"] = facts_for_pickle(self)
             state["_rows"] = None
             vectors = {k: NOT_KEPT for k in VECTORS if _is_vector(getattr(self._settings, k))}
             state["_settings"] = with_changes(self._settings, data=None, **vectors)
@@ -703,6 +707,53 @@ class LinearMixedModel:
 
     def _repr_html_(self):
         return summary_html(self._parts(self._coefficient_table()))
+
+    # --- marginal means --------------------------------------------------------------------
+
+    def emmeans(self, specs, by=None, **how):
+        """Estimated marginal means; see `fastlmm_hlm.inference.emmeans.means.emmeans`."""
+        from fastlmm_hlm.inference.emmeans import emmeans
+
+        return emmeans(self, specs, by, **how)
+
+    def emtrends(self, specs, var, by=None, **how):
+        """Slopes of marginal means; see `fastlmm_hlm.inference.emmeans.trends.emtrends`."""
+        from fastlmm_hlm.inference.emmeans import emtrends
+
+        return emtrends(self, specs, var, by, **how)
+
+    def ref_grid(self, **how):
+        """The reference grid of the predictors; see `fastlmm_hlm.inference.emmeans.means.ref_grid`."""
+        from fastlmm_hlm.inference.emmeans import ref_grid
+
+        return ref_grid(self, **how)
+
+    def joint_tests(self, by=None, **how):
+        """F tests of all terms; see `fastlmm_hlm.inference.emmeans.joint.joint_tests`."""
+        from fastlmm_hlm.inference.emmeans import joint_tests
+
+        return joint_tests(self, by, **how)
+
+    # --- tables of regressions ------------------------------------------------------------------
+
+    @property
+    def __maketables_coef_table__(self):
+        return maketables.coefficient_table(self)
+
+    @property
+    def __maketables_depvar__(self):
+        return maketables.response(self)
+
+    @property
+    def __maketables_default_stat_keys__(self):
+        return maketables.default_statistics(self)
+
+    @property
+    def __maketables_stat_labels__(self):
+        return maketables.statistic_labels(self)
+
+    def __maketables_stat__(self, key):
+        return maketables.statistic(self, key)
 
     # --- statsmodels' habits ------------------------------------------------------------------
 

@@ -1,0 +1,236 @@
+"""Adjustment of p-values and intervals for several estimates of one family."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import special
+
+from fastlmm_hlm.errors import ArgumentError
+
+ALIASES = {"BH": "fdr", "fdr": "fdr"}
+METHODS = ("none", "tukey", "sidak", "bonferroni", "holm", "hochberg", "hommel", "fdr", "BY", "scheffe", "dunnettx", "mvt")
+# Those that only order p-values; intervals take Bonferroni's instead.
+STEPWISE = ("holm", "hochberg", "hommel", "fdr", "BY")
+# Methods for two-sided tests only.
+TWO_SIDED = ("tukey", "scheffe", "dunnettx")
+NODES = 160
+# Directions for the multivariate t: so many, and the same in every call.
+MVT_SEED = 20240229
+MVT_POINTS = 2**15
+
+
+def check_adjust(adjust, caller):
+    """The adjustment's own name.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not known.
+    """
+    name = ALIASES.get(adjust, adjust)
+    if name not in METHODS:
+        raise ArgumentError(f"{caller}: adjust = {adjust!r} is not known; use one of {', '.join(METHODS)}.")
+    return name
+
+
+def plain_pvalues(t, df, side):
+    """P-values of t statistics, (k,); df may be infinite."""
+    t, df = np.asarray(t, dtype=float), np.asarray(df, dtype=float)
+    upper = np.where(np.isinf(df), special.ndtr(-t), special.stdtr(np.where(np.isinf(df), 1.0, df), -t))
+    if side > 0:
+        return upper
+    lower = np.where(np.isinf(df), special.ndtr(t), special.stdtr(np.where(np.isinf(df), 1.0, df), t))
+    return lower if side < 0 else 2.0 * np.minimum(upper, lower)
+
+
+def adjusted_pvalues(t, df, method, side, family, rank, correlation):
+    """Adjusted p-values of one family.
+
+    Parameters
+    ----------
+    t, df : ndarray, shape (k,)
+        Statistics and degrees of freedom; NaN is left as it is.
+    method : str
+    side : int
+        0 two-sided, 1 right-tailed, -1 left-tailed.
+    family : int
+        Means compared ("tukey") or tests made.
+    rank : int
+        Dimension of the family ("scheffe").
+    correlation : ndarray, shape (k, k)
+        Of the estimates ("mvt").
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
+    p = plain_pvalues(t, df, side)
+    known = ~np.isnan(p)
+    out = np.full(len(p), np.nan)
+    k, x = int(known.sum()), np.abs(np.asarray(t, dtype=float)[known])
+    if not k:
+        return out
+    pk, dk = p[known], np.asarray(df, dtype=float)[known]
+    if method == "tukey":
+        out[known] = [_tukey_upper(a, family, b) for a, b in zip(x, dk, strict=True)]
+    elif method == "dunnettx":
+        out[known] = [1.0 - _dunnett_inside(a, family, b) for a, b in zip(x, dk, strict=True)]
+    elif method == "scheffe":
+        out[known] = _f_upper(x**2 / rank, rank, dk)
+    elif method == "mvt":
+        R = correlation[np.ix_(known, known)]
+        own = np.asarray(t, dtype=float)[known]
+        out[known] = [_mvt_outside(a if side == 0 else side * a, b, R, side != 0) for a, b in zip(x if side == 0 else own, dk, strict=True)]
+    elif method == "sidak":
+        out[known] = -np.expm1(family * np.log1p(-pk))
+    elif method == "bonferroni":
+        out[known] = np.minimum(1.0, family * pk)
+    else:
+        out[known] = pk if method == "none" else _stepwise(pk, method)
+    return np.clip(out, 0.0, 1.0)
+
+
+def critical_values(level, df, method, side, family, rank, correlation):
+    """How many standard errors the limits lie from each estimate, (k,); parameters as above."""
+    df = np.asarray(df, dtype=float)
+    tail = (1.0 - level) if side else (1.0 - level) / 2.0
+    tests = max(1, family)
+    if method == "bonferroni" or method in STEPWISE:
+        tail /= tests
+    elif method == "sidak":
+        whole = -np.expm1(np.log(level) / tests)
+        tail = whole if side else whole / 2.0
+    if method in ("tukey", "dunnettx", "scheffe", "mvt"):
+        made = {}
+        for d in df[~np.isnan(df)]:
+            if d not in made:
+                made[d] = _simultaneous(level, d, method, side, family, rank, correlation)
+        return np.array([made.get(d, np.nan) for d in df])
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(df), -special.ndtri(tail), -special.stdtrit(np.where(np.isinf(df), 1.0, df), tail))
+
+
+def _simultaneous(level, df, method, side, family, rank, correlation):
+    from scipy.optimize import brentq
+
+    if method == "tukey":
+        from scipy.stats import studentized_range
+
+        return float(studentized_range.ppf(level, family, df)) / np.sqrt(2.0)
+    if method == "scheffe":
+        q = special.chdtri(rank, 1.0 - level) / rank if np.isinf(df) else special.fdtri(rank, df, level)
+        return float(np.sqrt(rank * q))
+    if method == "dunnettx":
+        inside = lambda c: _dunnett_inside(c, family, df)
+    else:
+        known = ~np.isnan(np.diagonal(correlation))
+        R = correlation[np.ix_(known, known)]
+        inside = lambda c: 1.0 - _mvt_outside(c, df, R, side != 0)
+    high = 1.0
+    while inside(high) < level and high < 1e6:
+        high *= 2.0
+    return float(brentq(lambda c: inside(c) - level, 0.0, high, xtol=1e-8))
+
+
+def _tukey_upper(t, means, df):
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.sf(t * np.sqrt(2.0), means, df))
+
+
+def _f_upper(F, rank, df):
+    return np.where(np.isinf(df), special.chdtrc(rank, F * rank), special.fdtrc(rank, np.where(np.isinf(df), 1.0, df), F))
+
+
+def _dunnett_inside(t, tests, df):
+    """P(all |T_i| <= t) for `tests` statistics with correlation 1/2: comparisons with one control.
+
+    T_i = (X_i + X_0) / sqrt(2) / s; given X_0 and s the X_i are independent (Dunnett 1955).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    x0 = 9.0 * nodes
+    at_x0 = 9.0 * weights * np.exp(-0.5 * x0**2) / np.sqrt(2.0 * np.pi)
+    s, at_s = np.ones(1), np.ones(1)
+    if not np.isinf(df):
+        u, at_s = (nodes + 1.0) / 2.0, weights / 2.0
+        s = np.sqrt(2.0 * special.gammaincinv(df / 2.0, u) / df)
+    c = np.sqrt(2.0) * t * s[:, None]
+    return float(at_s @ ((special.ndtr(c - x0) - special.ndtr(-c - x0)) ** tests @ at_x0))
+
+
+def _mvt_outside(t, df, R, one_sided):
+    """P(some |T_i| > t), or P(some T_i > t), of a multivariate t with correlation R, singular or not.
+
+    With R = A A', T = A z / s.  In polar coordinates z = rho u the statistics stay inside for
+    rho / s <= t / max_i |a_i'u|, and (rho / s)^2 / r has an F distribution with r and df degrees of
+    freedom, so the probability is a mean over directions u (Deak 1980, for the normal case).
+
+    Parameters
+    ----------
+    t : float
+    df : float
+    R : ndarray, shape (k, k)
+    one_sided : bool
+    """
+    values, vectors = np.linalg.eigh((R + R.T) / 2.0)
+    used = values > 1e-10 * values[-1]
+    A = vectors[:, used] * np.sqrt(values[used])
+    r = A.shape[1]
+    along = _directions(r) @ A.T
+    reach = along.max(axis=1) if one_sided else np.abs(along).max(axis=1)
+    with np.errstate(divide="ignore"):
+        beyond = _f_upper((t / reach) ** 2 / r, r, np.full(len(reach), df))
+    if not one_sided:
+        return float(beyond.mean())
+    inside = np.where(reach > 0, 1.0 - beyond, 1.0) if t >= 0 else np.where(reach < 0, beyond, 0.0)
+    return float(1.0 - inside.mean())
+
+
+@lru_cache(maxsize=8)
+def _directions(r):
+    """Unit vectors spread evenly over the sphere in r dimensions, the same in every call: (N, r)."""
+    if r == 1:
+        return np.array([[1.0], [-1.0]])
+    if r == 2:
+        angle = 2.0 * np.pi * (np.arange(MVT_POINTS) + 0.5) / MVT_POINTS
+        return np.column_stack([np.cos(angle), np.sin(angle)])
+    from scipy.stats import qmc
+
+    z = special.ndtri(qmc.Sobol(r, seed=MVT_SEED).random(MVT_POINTS))
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+def _stepwise(p, method):
+    """Holm (1979), Hochberg (1988), Hommel (1988), Benjamini and Hochberg (1995), Benjamini and Yekutieli (2001)."""
+    n = len(p)
+    order = np.argsort(p)
+    ranked, i = p[order], np.arange(1, n + 1)
+    if method == "holm":
+        adjusted = np.maximum.accumulate((n - i + 1) * ranked)
+    elif method == "hommel":
+        adjusted = _hommel(ranked)
+    else:
+        factor = n - i + 1.0 if method == "hochberg" else n / i
+        if method == "BY":
+            factor = factor * (1.0 / i).sum()
+        adjusted = np.minimum.accumulate((factor * ranked)[::-1])[::-1]
+    out = np.empty(n)
+    out[order] = np.minimum(1.0, adjusted)
+    return out
+
+
+def _hommel(ranked):
+    """Adjusted p-values of Hommel's closed test of Simes, ranked p-values in, (n,).
+
+    The hypothesis with p-value p_i is rejected at a when Simes rejects every set that holds it; the
+    worst set of size m is the m largest p-values, or p_i with the m - 1 largest (Wright 1992).
+    """
+    n = len(ranked)
+    out = np.empty(n)
+    for i in range(n):
+        worst = ranked[i]
+        for m in range(2, n + 1):
+            largest = ranked[n - m :] if i >= n - m else np.concatenate([[ranked[i]], ranked[n - m + 1 :]])
+            worst = max(worst, (m * largest / np.arange(1, m + 1)).min())
+        out[i] = worst
+    return out
