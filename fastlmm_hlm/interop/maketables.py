@@ -2,7 +2,10 @@
 
 maketables finds these by attributes of the fit with the names
 ``__maketables_coef_table__``, ``__maketables_stat__``, ``__maketables_depvar__``
-and ``__maketables_default_stat_keys__``; it is never imported here.
+and ``__maketables_default_stat_keys__``; it is never imported here.  Version
+0.2.0 takes every object with ``params``, ``bse`` and ``pvalues`` for one of
+statsmodels before it asks for these; `table_model` gives it an object that has
+them alone.
 """
 
 import numpy as np
@@ -63,10 +66,41 @@ def response(fit):
 
 
 def default_statistics(fit):
-    """Keys shown unless others are asked for: rows, groups of each factor, sigma, AIC and BIC."""
-    return ["N", *(GROUPS + name for name in fit.ngrps().index), "sigma", "aic", "bic"]
+    """Keys shown unless others are asked for; the same for all fits, so that they share one table."""
+    return ["N", "sigma", "aic", "bic"]
 
 
 def statistic_labels(fit):
     """Names of the keys in the table."""
     return {**STATISTICS, **{GROUPS + name: f"Groups ({name})" for name in fit.ngrps().index}}
+
+
+def table_model(fit, ddf="Satterthwaite"):
+    """A fit with nothing but what maketables asks for, and a choice of the degrees of freedom.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    ddf : str
+        See `fastlmm_hlm.inference.ddf.method_of`.
+
+    Returns
+    -------
+    TableModel
+        As in ``maketables.ETable([table_model(fit1), table_model(fit2)])``.
+    """
+    return TableModel(fit, ddf)
+
+
+class TableModel:
+    """What `table_model` returns."""
+
+    def __init__(self, fit, ddf):
+        self.__maketables_coef_table__ = coefficient_table(fit, ddf)
+        self.__maketables_depvar__ = response(fit)
+        self.__maketables_default_stat_keys__ = default_statistics(fit)
+        self.__maketables_stat_labels__ = statistic_labels(fit)
+        self._fit = fit
+
+    def __maketables_stat__(self, key):
+        return statistic(self._fit, key)

@@ -54,7 +54,7 @@ def wrap(fit, ddf="asymptotic"):
     vault = ModelVault(
         coef=fit.fixef().to_numpy(),
         coefnames=np.array(fit.fixef().index, dtype=object),
-        formula=fit._spec.formula.fixed_text,
+        formula=_plain_formula(data.columns, facts),
         modeldata=data,
         package="fastlmm_hlm",
         vcov=np.asarray(method.vcov),
@@ -91,6 +91,13 @@ def _model_class():
 def _matrix(fit, newdata):
     """X of new data with the columns that were estimated."""
     return np.asarray(fit._spec.fixed(newdata))[:, fit._kept_columns]
+
+
+def _plain_formula(columns, facts):
+    """The columns by name alone: X is made by the fit, so their functions need not be understood."""
+    quoted = {name: name if name.isidentifier() else f"`{name}`" for name in columns}
+    response = next((quoted[name] for name in columns if name not in facts.variables), "")
+    return f"{response} ~ {' + '.join(quoted[name] for name in facts.variables) or '1'}"
 
 
 def _model_data(fit, facts):
