@@ -16,7 +16,8 @@ TWO_SIDED = ("tukey", "scheffe", "dunnettx")
 NODES = 160
 # Directions for the multivariate t: so many, and the same in every call.
 MVT_SEED = 20240229
-MVT_POINTS = 2**15
+MVT_POINTS = 2**17
+REACHES = 2**12
 
 
 def check_adjust(adjust, caller):
@@ -78,9 +79,9 @@ def adjusted_pvalues(t, df, method, side, family, rank, correlation):
     elif method == "scheffe":
         out[known] = _f_upper(x**2 / rank, rank, dk)
     elif method == "mvt":
-        R = correlation[np.ix_(known, known)]
-        own = np.asarray(t, dtype=float)[known]
-        out[known] = [_mvt_outside(a if side == 0 else side * a, b, R, side != 0) for a, b in zip(x if side == 0 else own, dk, strict=True)]
+        joint = MultivariateT(correlation[np.ix_(known, known)], side != 0)
+        own = side * np.asarray(t, dtype=float)[known] if side else x
+        out[known] = [joint.outside(a, b) for a, b in zip(own, dk, strict=True)]
     elif method == "sidak":
         out[known] = -np.expm1(family * np.log1p(-pk))
     elif method == "bonferroni":
@@ -101,16 +102,19 @@ def critical_values(level, df, method, side, family, rank, correlation):
         whole = -np.expm1(np.log(level) / tests)
         tail = whole if side else whole / 2.0
     if method in ("tukey", "dunnettx", "scheffe", "mvt"):
-        made = {}
+        made, joint = {}, None
+        if method == "mvt":
+            known = ~np.isnan(np.diagonal(correlation))
+            joint = MultivariateT(correlation[np.ix_(known, known)], side != 0)
         for d in df[~np.isnan(df)]:
             if d not in made:
-                made[d] = _simultaneous(level, d, method, side, family, rank, correlation)
+                made[d] = _simultaneous(level, d, method, family, rank, joint)
         return np.array([made.get(d, np.nan) for d in df])
     with np.errstate(invalid="ignore"):
         return np.where(np.isinf(df), -special.ndtri(tail), -special.stdtrit(np.where(np.isinf(df), 1.0, df), tail))
 
 
-def _simultaneous(level, df, method, side, family, rank, correlation):
+def _simultaneous(level, df, method, family, rank, joint):
     from scipy.optimize import brentq
 
     if method == "tukey":
@@ -123,9 +127,7 @@ def _simultaneous(level, df, method, side, family, rank, correlation):
     if method == "dunnettx":
         inside = lambda c: _dunnett_inside(c, family, df)
     else:
-        known = ~np.isnan(np.diagonal(correlation))
-        R = correlation[np.ix_(known, known)]
-        inside = lambda c: 1.0 - _mvt_outside(c, df, R, side != 0)
+        inside = lambda c: 1.0 - joint.outside(c, df)
     high = 1.0
     while inside(high) < level and high < 1e6:
         high *= 2.0
@@ -158,32 +160,40 @@ def _dunnett_inside(t, tests, df):
     return float(at_s @ ((special.ndtr(c - x0) - special.ndtr(-c - x0)) ** tests @ at_x0))
 
 
-def _mvt_outside(t, df, R, one_sided):
-    """P(some |T_i| > t), or P(some T_i > t), of a multivariate t with correlation R, singular or not.
+class MultivariateT:
+    """Probabilities of the largest of correlated t statistics; the correlation may be singular.
 
-    With R = A A', T = A z / s.  In polar coordinates z = rho u the statistics stay inside for
-    rho / s <= t / max_i |a_i'u|, and (rho / s)^2 / r has an F distribution with r and df degrees of
-    freedom, so the probability is a mean over directions u (Deak 1980, for the normal case).
+    With R = A A', T = A z / s.  In polar coordinates z = rho u all statistics stay below t for
+    rho / s <= t / reach(u), where reach(u) = max_i |a_i'u|, and (rho / s)^2 / r has an F distribution
+    with r and df degrees of freedom.  So a probability is a mean over directions u (Deak 1980, for the
+    normal case); directions of nearly equal reach are taken together.
 
     Parameters
     ----------
-    t : float
-    df : float
     R : ndarray, shape (k, k)
+        Correlation.
     one_sided : bool
+        Whether the largest T_i counts, or the largest |T_i|.
     """
-    values, vectors = np.linalg.eigh((R + R.T) / 2.0)
-    used = values > 1e-10 * values[-1]
-    A = vectors[:, used] * np.sqrt(values[used])
-    r = A.shape[1]
-    along = _directions(r) @ A.T
-    reach = along.max(axis=1) if one_sided else np.abs(along).max(axis=1)
-    with np.errstate(divide="ignore"):
-        beyond = _f_upper((t / reach) ** 2 / r, r, np.full(len(reach), df))
-    if not one_sided:
-        return float(beyond.mean())
-    inside = np.where(reach > 0, 1.0 - beyond, 1.0) if t >= 0 else np.where(reach < 0, beyond, 0.0)
-    return float(1.0 - inside.mean())
+
+    def __init__(self, R, one_sided):
+        values, vectors = np.linalg.eigh((R + R.T) / 2.0)
+        order = np.argsort(values)[::-1]
+        order = order[values[order] > 1e-10 * values[-1]]
+        A = vectors[:, order] * np.sqrt(values[order])
+        self.one_sided, self.r = one_sided, A.shape[1]
+        along = _directions(self.r) @ A.T
+        reach = np.sort(along.max(axis=1) if one_sided else np.abs(along).max(axis=1))
+        self.reach = reach if len(reach) < REACHES else reach.reshape(REACHES, -1).mean(axis=1)
+
+    def outside(self, t, df):
+        """P(some T_i > t), or P(some |T_i| > t)."""
+        with np.errstate(divide="ignore"):
+            beyond = _f_upper((t / self.reach) ** 2 / self.r, self.r, np.full(len(self.reach), df))
+        if not self.one_sided:
+            return float(beyond.mean())
+        inside = np.where(self.reach > 0, 1.0 - beyond, 1.0) if t >= 0 else np.where(self.reach < 0, beyond, 0.0)
+        return float(1.0 - inside.mean())
 
 
 @lru_cache(maxsize=8)

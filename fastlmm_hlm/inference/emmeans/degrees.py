@@ -13,6 +13,9 @@ METHODS = {
 def choose_method(fit, ddf, caller):
     """The method asked for; by default Kenward-Roger where it is affordable, else Satterthwaite.
 
+    Kenward-Roger's adjustment is for REML estimates, so that fits by maximum likelihood take
+    Satterthwaite's method unless they are asked for the other.
+
     Parameters
     ----------
     fit : LinearMixedModel
@@ -32,7 +35,7 @@ def choose_method(fit, ddf, caller):
     from fastlmm_hlm.inference.ddf import method_of
 
     if ddf is None:
-        affordable = sum(b.size for b in fit._estimates.b) <= MOST_RANDOM_EFFECTS
+        affordable = fit.isREML() and sum(b.size for b in fit._estimates.b) <= MOST_RANDOM_EFFECTS
         return method_of(fit, "Kenward-Roger" if affordable else "Satterthwaite")
     name = METHODS.get(ddf.lower()) if isinstance(ddf, str) else None
     if name is None:

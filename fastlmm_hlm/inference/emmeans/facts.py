@@ -130,7 +130,8 @@ def read_facts(fit, caller):
     spec, design = fit._spec, rows.design
     nodes = [*spec.fixed_recipe.terms.variables.values(), *spec.offset_nodes]
     nodes = [node for node in nodes if _is_used(node, spec)]
-    names = [name for name in dict.fromkeys(c for node in nodes for c in column_names(node)) if name in source]
+    names = [name for name in dict.fromkeys(c for node in nodes for c in column_names(node)) if name in spec.variables]
+    source.check(names, role="the model")
     coerced = _coerced_names(nodes)
     variables, codes = {}, {}
     for name in names:

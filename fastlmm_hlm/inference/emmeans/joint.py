@@ -44,7 +44,8 @@ def wald_test(grid, L, offset=None):
     """F test of L beta = 0.
 
     The denominator degrees of freedom are the smallest of those of the rows of L made
-    orthonormal, as in emmeans.
+    orthonormal one after another, as in emmeans; with several rows they depend a little on the
+    order of the rows and on the coding of factors.  ``anova(fit)`` has Kenward and Roger's own.
 
     Parameters
     ----------

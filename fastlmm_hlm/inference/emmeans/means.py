@@ -34,8 +34,8 @@ def emmeans(fit, specs, by=None, at=None, cov_reduce="mean", weights="equal", dd
         combinations; by the products of their own frequencies; by the frequencies in each
         cell; equally where there are data; or one weight for each combination.
     ddf : {"Kenward-Roger", "Satterthwaite", "asymptotic"}, optional
-        Method for standard errors and degrees of freedom.  By default Kenward-Roger with at most
-        3,000 random effects, else Satterthwaite; at any number of rows.
+        Method for standard errors and degrees of freedom.  By default Kenward-Roger for REML fits
+        with at most 3,000 random effects, else Satterthwaite; at any number of rows.
     level : float
         Confidence level.
     type : {"link", "response"}
