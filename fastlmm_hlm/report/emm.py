@@ -7,9 +7,11 @@ import pandas as pd
 
 from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import pad_left, pad_right, string_matrix_text
-from fastlmm_hlm.report.rformat import format_numbers, round_r, zapsmall
+from fastlmm_hlm.report.rformat import format_numbers, round_r
 
 LEAST_DIGITS, MOST_DIGITS = 3, 7
+# An interval narrower than this share of its estimate is rounding.
+NO_ERROR = 1e-11
 RATIOS = ("t.ratio", "z.ratio", "F.ratio")
 
 
@@ -65,12 +67,12 @@ def significant_digits(estimates, errors):
     ----------
     estimates, errors : ndarray, shape (k,)
     """
-    low, high = (zapsmall(estimates + side * errors) for side in (-2.0, 2.0))
+    low, high = estimates - 2.0 * errors, estimates + 2.0 * errors
     digits = LEAST_DIGITS
     for a, b in zip(low, high, strict=True):
         if math.isfinite(a) and math.isfinite(b) and a * b > 0 and a != b:
             gap = 1.0 - min(abs(a), abs(b)) / max(abs(a), abs(b))
-            digits = max(digits, math.ceil(1.01 - math.log10(gap)))
+            digits = max(digits, math.ceil(1.01 - math.log10(gap)) if gap > NO_ERROR else digits)
     return min(digits, MOST_DIGITS)
 
 
