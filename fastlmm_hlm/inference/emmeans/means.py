@@ -133,9 +133,10 @@ def average(fit, grid, wanted, weights, caller, *, ddf=None, level=0.95, type="l
     notes = _nesting_notes(grid)
     if note and _misleading({*targets, *extra}, grid.terms if terms is None else terms):
         notes.append(MISLEADING)
+    method = choose_method(fit, ddf, caller)
     made = EmmGrid(
         labels=labels, levels={name: grid.levels.get(name, ("overall",)) for name in targets}, by=list(wanted.by),
-        linfct=W @ grid.linfct, offset=W @ grid.offset, method=choose_method(fit, ddf, caller), beta=_all_beta(fit),
+        linfct=W @ grid.linfct, offset=W @ grid.offset, method=method, beta=_all_beta(fit, method),
         kept=np.asarray(fit._kept_columns), x_names=list(fit._all_x_names), null_basis=grid.facts.null_basis, terms=grid.terms, nesting=grid.nesting,
         estimate=estimate, messages=messages, notes=notes, infer=infer,
         transformation=response_transformation(fit._spec.formula.response_node) if transformed else None,
@@ -143,8 +144,11 @@ def average(fit, grid, wanted, weights, caller, *, ddf=None, level=0.95, type="l
     return made.with_options(level=level, type=type, adjust=adjust)
 
 
-def _all_beta(fit):
-    return fit.fixef(add_dropped=True).fillna(0.0).to_numpy()
+def _all_beta(fit, method):
+    """Estimates of all columns, zero where dropped; the method has its own when it fitted again by REML."""
+    beta = np.zeros(len(fit._all_x_names))
+    beta[fit._kept_columns] = getattr(method, "beta", fit.fixef())
+    return beta
 
 
 def _with_parents(names, by, grid):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastlmm_hlm.inference.emmeans.adjust import adjusted_pvalues, critical_values, plain_pvalues
+from fastlmm_hlm.inference.emmeans.adjust import adjusted_pvalues, critical_values, plain_pvalues, tukey_inside
 from fastlmm_hlm.inference.emmeans.contrasts import coefficients
 
 EXACT = 1e-10
 # Quadrature of a distribution function.
-QUADRATURE = 1e-6
+QUADRATURE = 2e-8
 # Quasi-random integration in three dimensions or more.
 QUASI_RANDOM = 3e-4
 T = np.array([2.9, -1.1, 2.2, 0.3, -2.5])
@@ -86,6 +86,14 @@ def test_tukey_is_scipys_tukey_hsd_for_equal_groups():
     t = [(groups[i].mean() - groups[j].mean()) / np.sqrt(2 * s2 / 12) for i, j in ((0, 1), (0, 2), (1, 2))]
     expected = [found.pvalue[i, j] for i, j in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_allclose(adjusted(t, [33.0] * 3, "tukey"), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("means", [2, 3, 8, 40])
+@pytest.mark.parametrize("df", [2.0, 7.3, 60.0, 5000.0, np.inf])
+def test_the_studentized_range_is_scipys(means, df):
+    for t in (0.4, 1.5, 2.8, 4.5):
+        expected = stats.studentized_range.cdf(t * np.sqrt(2), means, df)
+        assert tukey_inside(t, means, df) == pytest.approx(expected, abs=QUADRATURE)
 
 
 def test_scheffe_of_rank_one_is_the_plain_test():

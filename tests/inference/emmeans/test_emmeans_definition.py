@@ -8,6 +8,7 @@ import pytest
 from emm_cases import SCHOOL, fitted_case
 
 from fastlmm_hlm import emmeans, emtrends, joint_tests, lmer, pairs, ref_grid, vcov
+from fastlmm_hlm.errors import FastlmmWarning
 from fastlmm_hlm.inference.emmeans import contrast
 from fastlmm_hlm.inference.emmeans.result import EmmGrid
 
@@ -131,6 +132,15 @@ def test_many_random_effects_take_satterthwaite():
     g = np.repeat(np.arange(3200), 2)
     data = pd.DataFrame({"g": g, "f": np.tile(["a", "b"], 3200), "y": rng.normal(size=3200)[g] + rng.normal(size=6400)})
     assert "method: satterthwaite" in str(emmeans(lmer("y ~ f + (1|g)", data), "f"))
+
+
+def test_a_fit_by_maximum_likelihood_takes_satterthwaite_and_kenward_roger_is_that_of_reml():
+    fit = fitted_case("ml")
+    assert "method: satterthwaite" in str(emmeans(fit, "a"))
+    with pytest.warns(FastlmmWarning, match="fitted again by REML"):
+        asked = emmeans(lmer("y ~ a*b + x + (1|g)", SCHOOL, REML=False), "a", ddf="Kenward-Roger").to_frame()
+    by_reml = emmeans(lmer("y ~ a*b + x + (1|g)", SCHOOL), "a").to_frame()
+    np.testing.assert_allclose(asked[["emmean", "SE", "df"]], by_reml[["emmean", "SE", "df"]], rtol=SAME_FIT)
 
 
 def test_a_pickled_fit_knows_its_means_without_rows():
