@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import fastlmm_hlm
+from fastlmm_hlm.inference.emmeans import EmmGrid
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -92,6 +93,8 @@ def test_functions_in_the_table_for_lme4_users_exist():
         module, _, function = name.rpartition(".")
         if module.startswith("fit"):
             assert callable(getattr(LinearMixedModel, function)), name
+        elif module == "emm":
+            assert callable(getattr(EmmGrid, function)), name
         else:
             owner = fastlmm_hlm if module in ("", "datasets") else importlib.import_module(module)
             assert hasattr(getattr(owner, module) if module == "datasets" else owner, function), name

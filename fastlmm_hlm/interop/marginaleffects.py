@@ -11,7 +11,7 @@ from fastlmm_hlm.errors import FastlmmError
 from fastlmm_hlm.formula.columns import DataColumns
 from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import method_of
-from fastlmm_hlm.inference.emmeans.facts import facts_of
+from fastlmm_hlm.inference.emmeans.facts import facts_of, rows_at
 
 
 def wrap(fit, ddf="asymptotic"):
@@ -103,8 +103,6 @@ def _plain_formula(columns, facts):
 def _model_data(fit, facts):
     """The columns of the fixed part and the response at the rows of the fit, a polars data frame."""
     import polars as pl
-
-    from fastlmm_hlm.inference.emmeans.facts import rows_at
 
     rows = fit._rows_or_raise("wrap")
     source = DataColumns(fit._settings.data)

@@ -4,7 +4,7 @@ All that marginal means need of the rows is small, so it is read once, kept on
 the fit, and goes into its pickle.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -84,8 +84,6 @@ class Facts:
     null_basis : ndarray, shape (p_all, d)
         Orthonormal basis of the linear dependencies among all columns of X;
         d = 0 in a model of full rank.
-    means_of : dict
-        Results of summaries asked for before.
     """
 
     variables: dict
@@ -94,7 +92,6 @@ class Facts:
     counts: np.ndarray
     mean_offset: float
     null_basis: np.ndarray
-    means_of: dict = field(default_factory=dict)
 
 
 def facts_of(fit, caller):
@@ -226,8 +223,6 @@ def _count(codes, sizes, n):
 
 def _mean_of_offset_terms(fit, source, rows):
     """Mean of the offset() terms of a formula whose offset argument was a vector."""
-    from dataclasses import replace
-
     if not fit._spec.offset_nodes:
         return 0.0
     values = replace(fit._spec, offset_is_vector=False).offset(fit._settings.data)

@@ -4,12 +4,13 @@ Rows are made by the recipe of the fit, so codings, poly(), ns() and scale()
 stand as they were fitted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError
+from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.emmeans.facts import facts_of, numbers_of, shown
 from fastlmm_hlm.inference.emmeans.nesting import nested_in
 from fastlmm_hlm.inference.emmeans.specs import check_names
@@ -116,11 +117,12 @@ def reference_grid(fit, at=None, cov_reduce="mean", caller="emmeans", derivative
     newdata = pd.DataFrame(columns, index=pd.RangeIndex(cells))
     make = _maker(fit, newdata, facts)
     linfct, offset = make({}) if derivative is None else derivative(make, newdata)
-    nesting = nested_in(fit, facts)
+    terms = model_terms(fit, facts)
+    nesting = nested_in(terms, facts)
     return Grid(
         levels=levels, codes=codes, linfct=linfct, offset=offset, counts=_cell_counts(facts, levels, codes),
         factors={name for name, v in facts.variables.items() if v.is_factor}, nesting=nesting,
-        occurs=_occurring(facts, levels, codes, nesting), terms=model_terms(fit, facts), facts=facts,
+        occurs=_occurring(facts, levels, codes, nesting), terms=terms, facts=facts,
     )
 
 
@@ -137,8 +139,6 @@ def all_combinations(sizes):
 
 def model_terms(fit, facts):
     """The predictors of each term, without those that are only in offsets."""
-    from fastlmm_hlm.formula.syntax import column_names
-
     terms = fit._spec.fixed_recipe.terms
     used = []
     for members in terms.terms:
@@ -149,9 +149,7 @@ def model_terms(fit, facts):
 
 def _maker(fit, newdata, facts):
     """X and offset of the grid as a function of columns that replace its own."""
-    import dataclasses
-
-    spec = dataclasses.replace(fit._spec, offset_is_vector=False)
+    spec = replace(fit._spec, offset_is_vector=False)
 
     def make(changed):
         data = newdata.assign(**changed) if changed else newdata

@@ -1,6 +1,7 @@
 """Joint tests of linear functions, and of all terms of a model."""
 
 from dataclasses import replace
+from itertools import combinations, product
 from math import prod
 
 import numpy as np
@@ -166,15 +167,13 @@ def _terms_of_group(grid, own, show0df):
     labels = grid.labels.iloc[own]
     group = {name: labels[name].iloc[0] for name in grid.by}
     order = [name for name in grid.names if len(grid.levels[name]) > 1]
-    terms = []
+    terms = set()
     for term in grid.terms:
-        members = {name for name in term if name not in grid.by}
-        for name in term:
-            members.update(outer for outer in grid.nesting.get(name, ()) if outer not in grid.by)
-        if members and members <= set(order):
-            terms.append(tuple(name for name in order if name in members))
+        for some in _subsets([name for name in term if name in order]):
+            outer = {name for inner in some for name in grid.nesting.get(inner, ()) if name not in grid.by}
+            terms.add(tuple(name for name in order if name in some or name in outer))
     rows, tested = [], []
-    for term in sorted(dict.fromkeys(terms), key=len):
+    for term in sorted(terms, key=lambda term: (len(term), [order.index(name) for name in term])):
         L = interaction_rows(grid, own, term)
         if L is None:
             continue
@@ -187,6 +186,11 @@ def _terms_of_group(grid, own, show0df):
         if len(rest):
             rows.append({"model term": CONFOUNDED, **group, **_tested(grid, rest)})
     return rows
+
+
+def _subsets(names):
+    """All subsets but the empty one: a model with a:b has means of a, of b and of both."""
+    return [some for size in range(1, len(names) + 1) for some in combinations(names, size)]
 
 
 def interaction_rows(grid, own, term):
@@ -220,8 +224,6 @@ def interaction_rows(grid, own, term):
 
 
 def _combinations(levels):
-    from itertools import product
-
     return [combo[::-1] for combo in product(*reversed(levels))]
 
 

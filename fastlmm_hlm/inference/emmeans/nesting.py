@@ -8,12 +8,13 @@ the other factor only.
 import numpy as np
 
 
-def nested_in(fit, facts):
-    """The nesting of a fit.
+def nested_in(terms, facts):
+    """The nesting of the factors of a fit.
 
     Parameters
     ----------
-    fit : LinearMixedModel
+    terms : list of tuple of str
+        Predictors of each term of the fixed part.
     facts : Facts
 
     Returns
@@ -21,9 +22,7 @@ def nested_in(fit, facts):
     dict of str to tuple of str
         Nested factor -> the factors it is nested in, in the order of the formula.
     """
-    from fastlmm_hlm.inference.emmeans.grid import model_terms
-
-    terms = [set(term) for term in model_terms(fit, facts)]
+    terms = [set(term) for term in terms]
     factors = [name for name, v in facts.variables.items() if v.is_factor and len(v.levels) > 1]
     nesting = {}
     for inner in factors:

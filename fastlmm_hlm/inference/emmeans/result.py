@@ -12,7 +12,6 @@ from fastlmm_hlm.inference.emmeans.joint import joint_test
 from fastlmm_hlm.inference.emmeans.labels import row_labels
 from fastlmm_hlm.inference.emmeans.specs import check_names
 from fastlmm_hlm.inference.emmeans.summary import estimable, summary_table
-from fastlmm_hlm.report.emm import EmmTable
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Marginal means, contrasts, trends and joint tests against R's emmeans, numbers and printed text."""
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -67,6 +68,8 @@ def test_the_printed_text_is_that_of_emmeans(query):
 @pytest.mark.slow
 def test_emmeans_now_gives_its_stored_answers(tmp_path):
     if shutil.which("Rscript") is None:
+        if os.environ.get("FASTLMM_REQUIRE_R") == "1":
+            pytest.fail("FASTLMM_REQUIRE_R=1, but Rscript is not on the path")
         pytest.skip("R is not installed")
     for name in ("cases.json", "school.csv", "make_reference.R"):
         shutil.copy(REFERENCE / name, tmp_path)
