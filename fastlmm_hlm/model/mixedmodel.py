@@ -9,13 +9,11 @@ from fastlmm_hlm.criterion.estimates import conditional_variances
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError, warn_user
 from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.inference import lines
-from fastlmm_hlm.inference.emmeans.facts import facts_for_pickle
 from fastlmm_hlm.inference.labels import make_unique
 from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
-from fastlmm_hlm.interop import maketables
 from fastlmm_hlm.model import rows as rowwise
 from fastlmm_hlm.model.fitting import (
     checked_templates,
@@ -128,7 +126,7 @@ class LinearMixedModel:
         if not self._settings.keep_data:
             if self._rows is not None:
                 state["_quantiles"] = self._residual_quantiles()
-                state["_grid_facts"] = facts_for_pickle(self)
+                state["_grid_facts"] = _facts_for_pickle(self)
             state["_rows"] = None
             vectors = {k: NOT_KEPT for k in VECTORS if _is_vector(getattr(self._settings, k))}
             state["_settings"] = with_changes(self._settings, data=None, **vectors)
@@ -738,22 +736,22 @@ class LinearMixedModel:
 
     @property
     def __maketables_coef_table__(self):
-        return maketables.coefficient_table(self)
+        return _maketables().coefficient_table(self)
 
     @property
     def __maketables_depvar__(self):
-        return maketables.response(self)
+        return _maketables().response(self)
 
     @property
     def __maketables_default_stat_keys__(self):
-        return maketables.default_statistics(self)
+        return _maketables().default_statistics(self)
 
     @property
     def __maketables_stat_labels__(self):
-        return maketables.statistic_labels(self)
+        return _maketables().statistic_labels(self)
 
     def __maketables_stat__(self, key):
-        return maketables.statistic(self, key)
+        return _maketables().statistic(self, key)
 
     # --- statsmodels' habits ------------------------------------------------------------------
 
@@ -809,6 +807,20 @@ class LinearMixedModel:
     def cov_params(self):
         """Covariance matrix of the fixed-effects estimates."""
         return self.vcov()
+
+
+def _facts_for_pickle(fit):
+    """What marginal means need of the rows."""
+    from fastlmm_hlm.inference.emmeans.facts import facts_for_pickle
+
+    return facts_for_pickle(fit)
+
+
+def _maketables():
+    """What answers the package maketables."""
+    from fastlmm_hlm.interop import maketables
+
+    return maketables
 
 
 VECTORS = ("weights", "offset", "subset")
