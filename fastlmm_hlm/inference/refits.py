@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.threads import allowed_threads
 from fastlmm_hlm.criterion.coordinates import coordinates_of
 from fastlmm_hlm.criterion.estimates import LmmEstimates
 from fastlmm_hlm.criterion.lmm import LmmCriterion
@@ -87,7 +88,7 @@ class Refitter:
         self.x_basis, self.centrings = fit._x_centring, fit._centrings
         control = fit._settings.control
         self.tolerance = control.singular_tolerance
-        threads = 1 if control.threads is None else control.threads
+        threads = allowed_threads(control.threads)
         criterion = LmmCriterion(
             self.products, self.design.terms, self.centrings, self.estimates.reml, control.factorization, threads
         )
@@ -258,7 +259,7 @@ class Refitter:
             ldRX2=ldRX2,
             pwrss=pwrss,
             sigma=np.sqrt(pwrss / N) * nan,
-            beta=(self.products.beta0 + beta @ self.x_basis.B.T) * nan[:, None],
+            beta=(self.products.beta0 + np.einsum("kj,ij->ki", beta, self.x_basis.B)) * nan[:, None],
             RX=RX,
             u=split(u),
             b=[part @ c.B.T for part, c in zip(split(b), self.centrings)],

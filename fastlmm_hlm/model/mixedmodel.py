@@ -566,9 +566,14 @@ class LinearMixedModel:
         design, products, criterion, estimates, deviations, optinfo, messages = refit_response(
             rows.design, y, settings, self._estimates.templates
         )
-        new = copy.copy(self)
+        return self._refitted(design, products, estimates, deviations, optinfo, messages, criterion, settings)
+
+    def _refitted(self, design, products, estimates, deviations, optinfo, messages, criterion=None, settings=None):
+        """This model with the results for another response; `criterion` is made again when needed."""
+        rows, new = self._rows, copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
-        new._settings, new._response_replaced = settings, True
+        new._settings = with_changes(self._settings, start=None) if settings is None else settings
+        new._response_replaced = True
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None
