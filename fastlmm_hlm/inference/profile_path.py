@@ -1,0 +1,271 @@
+"""The signed root of the deviance difference along one parameter.
+
+Points are added wave by wave, all of a wave side by side: towards both sides until
+the root exceeds a cutoff or the parameter its bound, then between neighbours until
+gaps are small, then at the levels whose limits are to be exact.
+"""
+
+import math
+
+import numpy as np
+
+from fastlmm_hlm.inference.constrained import problem_of
+
+# A constrained minimum this much below the optimum says that the optimum is none.
+LOWER_BY = 1e-6
+# Gaps between neighbouring roots are at most this many steps.
+WIDEST = 1.5
+MOST_WAVES = 25
+# Waves that sharpen the limits, and the accuracy at which a limit counts as met.
+SHARPENING, MET = 6, 1e-9
+# A wave reaches at most this many times as far as the last one.
+GROWTH = 2.5
+
+
+class LowerDevianceFound(Exception):
+    """A constrained minimum lies below the optimum that profiling started from."""
+
+    def __init__(self, templates, difference):
+        super().__init__(difference)
+        self.templates, self.difference = templates, difference
+
+
+class Path:
+    """Points of the profile of one parameter.
+
+    Parameters
+    ----------
+    ml : MaximumLikelihood
+    parameter : Parameter
+    estimate : float
+    guess : float
+        A standard error, or what may pass for one.
+
+    Attributes
+    ----------
+    value, zeta : ndarray (k,)
+        Increasing.
+    rows : ndarray (k, parameters)
+        All parameters at the points, after `finish`.
+    trouble : list of str
+    """
+
+    def __init__(self, ml, parameter, estimate, guess):
+        self.ml, self.parameter, self.estimate, self.guess = ml, parameter, float(estimate), guess
+        self.problem = problem_of(ml, parameter)
+        self.value, self.zeta = np.array([self.estimate]), np.zeros(1)
+        self.par = [None]
+        self.trouble = []
+        self.lower, self.upper = parameter.lower, parameter.upper
+
+    # --- waves ---------------------------------------------------------------
+
+    def trace(self, cutoff, step, levels):
+        """Add points until the profile is known.
+
+        Parameters
+        ----------
+        cutoff : float
+            Root of the deviance difference to reach on both sides.
+        step : float
+            Distance of neighbouring roots to aim at.
+        levels : sequence of float
+            Roots at which the limits are to be exact.
+        """
+        self._add(self._first())
+        for _ in range(MOST_WAVES):
+            wanted = np.concatenate([self._further(side, cutoff, step) for side in (-1, 1)] + [self._between(step)])
+            if not len(wanted):
+                break
+            self._add(wanted)
+        else:
+            self.trouble.append(f"the profile of {self.parameter.name} did not reach the cutoff {cutoff:.3g}")
+        targets = [side * level for level in levels for side in (-1, 1)]
+        for _ in range(SHARPENING):
+            wanted = [v for v in (self._nearer(target) for target in targets) if v is not None]
+            if not wanted:
+                break
+            self._add(np.array(wanted))
+        self._check_order()
+        return self
+
+    def _first(self):
+        trial = np.array([self.estimate - self.guess, self.estimate + self.guess])
+        if self.parameter.kind in ("sd", "sigma"):
+            trial[0] = self.estimate * math.exp(-self.guess / self.estimate) if self.estimate > 0 else -1.0
+        elif self.parameter.kind == "cor":
+            trial = np.clip(trial, (self.estimate - 1) / 2, (self.estimate + 1) / 2)
+        return trial[(trial >= self.lower) & (trial <= self.upper) & (trial != self.estimate)]
+
+    def _side(self, side):
+        """Values and sizes of the roots on one side, from the estimate outwards."""
+        keep = self.value >= self.estimate if side > 0 else self.value <= self.estimate
+        order = np.argsort(side * self.value[keep])
+        return self.value[keep][order], np.abs(self.zeta[keep][order])
+
+    def _bound(self, side):
+        return self.upper if side > 0 else self.lower
+
+    def _further(self, side, cutoff, step):
+        """Values beyond the outermost one of a side, or none when it is far enough."""
+        value, zeta = self._side(side)
+        bound = self._bound(side)
+        if zeta[-1] >= cutoff or value[-1] == bound or self.estimate == bound:
+            return np.empty(0)
+        if len(value) == 1:
+            return np.array([bound]) if math.isfinite(bound) else np.array([self.estimate + side * self.guess])
+        x = self._scale(value, side)
+        slope = (x[-1] - x[-2]) / max(zeta[-1] - zeta[-2], 1e-3)
+        reach = min(zeta[-1] * GROWTH + step, cutoff + 0.1 * step)
+        count = max(int(math.ceil((reach - zeta[-1]) / step)), 1)
+        beyond = x[-1] + slope * (reach - zeta[-1]) * np.arange(1, count + 1) / count
+        out = self._unscale(beyond, side)
+        if math.isfinite(bound):
+            inside = side * out < side * bound
+            # a step that would leave the range ends at the bound itself
+            out = out if inside.all() else np.append(out[inside], bound)
+        return out
+
+    def _between(self, step):
+        """Values between neighbours whose roots differ by too much."""
+        out = []
+        for side in (-1, 1):
+            value, zeta = self._side(side)
+            x = self._scale(value, side)
+            for i in range(len(x) - 1):
+                gap = zeta[i + 1] - zeta[i]
+                if gap > WIDEST * step and abs(x[i + 1] - x[i]) > 1e-9 * max(abs(x[i]), abs(x[i + 1])):
+                    pieces = int(math.ceil(gap / step))
+                    out.append(self._unscale(np.linspace(x[i], x[i + 1], pieces + 1)[1:-1], side))
+        return np.concatenate(out) if out else np.empty(0)
+
+    def _scale(self, value, side):
+        """A scale on which the root is nearly linear."""
+        if self.parameter.kind in ("sd", "sigma"):
+            if self.estimate == 0:
+                return value
+            return np.log(value) if side > 0 else (value / self.estimate) ** 2
+        return value
+
+    def _unscale(self, x, side):
+        if self.parameter.kind in ("sd", "sigma"):
+            if self.estimate == 0:
+                return x
+            return np.exp(x) if side > 0 else self.estimate * np.sqrt(np.maximum(x, 0.0))
+        return x
+
+    def _nearer(self, target):
+        """A value nearer to where the root is `target`; None when that is met or out of reach."""
+        side = 1 if target > 0 else -1
+        value, zeta = self._side(side)
+        size = abs(target)
+        if zeta[-1] < size or np.abs(zeta - size).min() < MET:
+            return None
+        outer = int(np.argmax(zeta >= size))
+        x = self._scale(value, side)
+        inside, outside = sorted((x[outer - 1], x[outer]))
+        near = np.argsort(np.abs(zeta - size))[:4]
+        near = near[np.argsort(zeta[near])]
+        z, nodes = zeta[near], x[near]
+        guess = math.nan
+        if (np.diff(z) > 1e-12).all():
+            guess = _lagrange(z, nodes, size)
+        if not inside < guess < outside:
+            share = (size - zeta[outer - 1]) / (zeta[outer] - zeta[outer - 1])
+            guess = x[outer - 1] + share * (x[outer] - x[outer - 1])
+        new = float(self._unscale(np.array([guess]), side)[0])
+        return None if np.any(self.value == new) else new
+
+    # --- points --------------------------------------------------------------
+
+    def _starts(self, problem, values):
+        """Coordinates near the minima at new values, from neighbours of the same kind."""
+        starts = problem.starts(values)
+        known = np.array([par is not None and len(par) == starts.shape[1] for par in self.par])
+        if known.sum() == 0 or problem is not self.problem:
+            return starts
+        value, par = self.value[known], np.stack([p for p in np.array(self.par, dtype=object)[known]]).astype(float)
+        for i, v in enumerate(values):
+            near = np.argsort(np.abs(value - v))[:2]
+            one = par[near[0]]
+            if len(near) == 2 and (value[near[0]] > self.estimate) == (value[near[1]] > self.estimate):
+                t = (v - value[near[0]]) / (value[near[1]] - value[near[0]])
+                if -1.5 < t < 1.5:
+                    one = one + t * (par[near[1]] - one)
+            starts[i] = one
+        return starts
+
+    def _add(self, values):
+        values = np.unique(values)
+        values = values[~np.isin(values, self.value)]
+        at_zero = self.problem.at_zero() if self.parameter.kind == "sd" else None
+        if at_zero is not None and (values == 0).any():
+            self._put(at_zero, values[values == 0])
+            values = values[values > 0]
+        if len(values):
+            self._put(self.problem, values)
+
+    def _put(self, problem, values):
+        solved = problem.solve(values, self._starts(problem, values) if len(values) else None)
+        again = np.flatnonzero(~solved.converged)
+        if len(again):
+            second = problem.solve(values[again])
+            better = second.converged | (second.deviance < solved.deviance[again])
+            solved.deviance[again[better]], solved.par[again[better]] = second.deviance[better], second.par[better]
+            solved.converged[again] |= second.converged
+        difference = solved.deviance - self.ml.deviance
+        if (difference < -LOWER_BY).any():
+            i = int(np.argmin(difference))
+            raise LowerDevianceFound(problem.templates_at(values, solved.par, i), float(difference[i]))
+        usable = np.isfinite(difference)
+        for value in values[~usable | ~solved.converged]:
+            self.trouble.append(f"no minimum was found with {self.parameter.name} fixed at {value:.6g}")
+        zeta = np.sign(values - self.estimate) * np.sqrt(np.maximum(difference, 0.0))
+        par = list(solved.par) if problem is self.problem else [None] * len(values)
+        value = np.concatenate([self.value, values[usable]])
+        order = np.argsort(value, kind="stable")
+        self.value, self.zeta = value[order], np.concatenate([self.zeta, zeta[usable]])[order]
+        self.par = [(self.par + [p for p, good in zip(par, usable) if good])[i] for i in order]
+
+    def _check_order(self):
+        """Solve again, from both neighbours, where the root does not increase."""
+        for _ in range(3):
+            falling = np.flatnonzero(np.diff(self.zeta) < -1e-7)
+            if not len(falling):
+                return
+            for i in np.unique(np.concatenate([falling, falling + 1])):
+                if self.value[i] in (0.0, self.estimate) and self.par[i] is None:
+                    continue
+                for j in (i - 1, i + 1):
+                    if 0 <= j < len(self.par) and self.par[j] is not None:
+                        again = self.problem.solve(self.value[[i]], self.par[j][None])
+                        root = math.sqrt(max(float(again.deviance[0] - self.ml.deviance), 0.0))
+                        if root < abs(self.zeta[i]):
+                            self.zeta[i] = math.copysign(root, self.value[i] - self.estimate)
+                            self.par[i] = again.par[0]
+        if (np.diff(self.zeta) < -1e-7).any():
+            self.trouble.append(f"non-monotonic profile for {self.parameter.name}")
+
+    def finish(self, parameters, at_estimate):
+        """All parameters at the points, as rows."""
+        self.rows = np.tile(at_estimate, (len(self.value), 1))
+        known = np.array([par is not None for par in self.par])
+        if known.any():
+            par = np.stack([p for p in self.par if p is not None]).reshape(int(known.sum()), -1)
+            self.rows[known] = self.problem.parameters_at(self.value[known], par, parameters)
+        zero = ~known & (self.value != self.estimate)
+        if zero.any():
+            problem = self.problem.at_zero()
+            solved = problem.solve(self.value[zero])
+            self.rows[zero] = problem.parameters_at(self.value[zero], solved.par, parameters)
+        self.par = None
+        return self
+
+
+def _lagrange(z, x, at):
+    """The polynomial through (z, x) at one place."""
+    total = 0.0
+    for i in range(len(z)):
+        others = np.delete(z, i)
+        total += x[i] * np.prod((at - others) / (z[i] - others))
+    return total
