@@ -47,6 +47,12 @@ class LinearRoot:
         """The parameter of a soft coordinate with value v >= 0."""
         return np.sqrt((v**2 + v * np.sqrt(v**2 + 4.0 * SOFT**2)) / 2.0)
 
+    def normalize(self, par, who):
+        """The same Psi with no negative diagonal element of lambda, (k, m)."""
+        signs = np.where(np.diagonal(self.root(par, who), axis1=1, axis2=2) < 0, -1.0, 1.0)
+        column = (self.E[0] != 0).any(axis=1).argmax(axis=1)      # in which each coordinate stands
+        return np.where(self.soft, np.abs(par), par * signs[:, column])
+
     def root(self, par, who):
         """lambda, (k, c, c)."""
         return (self._values(par)[0][:, :, None, None] * self._basis(who)).sum(axis=1)
@@ -97,6 +103,9 @@ class OneByOne:
         out = np.empty((len(par), self.covariance.size))
         out[:, self.free], out[:, self.fixed] = par, self.value[who]
         return out
+
+    def normalize(self, par, who):
+        return np.stack([self.covariance.normalize(p)[self.free] for p in self._whole(par, who)])
 
     def root(self, par, who):
         return np.stack([self.covariance.root(p) for p in self._whole(par, who)])

@@ -175,6 +175,11 @@ class ManyCriterion:
         """lambda of each term at the points, list of (k, c, c)."""
         return [c.root(par[:, s], who) for c, s in zip(self.coordinates, self.slices)]
 
+    def normalize(self, par, who):
+        """The same models with the signs of lme4, (k, m)."""
+        parts = [c.normalize(par[:, s], who) for c, s in zip(self.coordinates, self.slices)]
+        return np.concatenate(parts, axis=1) if parts else par
+
     def flat(self, templates):
         """Templates of the terms in the summed columns, list of (k, c, c), as the kernel takes them."""
         k = len(templates[0])

@@ -21,6 +21,7 @@ from fastlmm_hlm.criterion.coordinates import LinearRoot, OneByOne, coordinates_
 from fastlmm_hlm.criterion.estimates import estimates_at
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.criterion.many import (
+    Evaluations,
     FixedDeviation,
     FixedSigma,
     ManyCriterion,
@@ -37,6 +38,9 @@ from fastlmm_hlm.optimize.newton_many import newton_many
 
 # Relative standard deviations of a start are at least this: zero would be a stationary point.
 SMALLEST_START = 0.05
+# Predicted decrease of the deviance at which a minimum is reached: the root of the deviance
+# difference is then good to about this, and the last step, which is not evaluated, is taken.
+DECREASE = 1e-9
 
 
 @dataclass
@@ -159,6 +163,14 @@ class Problem:
             out.append(self.ml.terms[t].covariance.from_root(_with_floor(root)))
         return np.concatenate(out)
 
+    def to_smooth(self, values, par):
+        """Coordinates as smooth functions of the fixed parameter, for interpolation."""
+        return par
+
+    def from_smooth(self, values, smooth):
+        """Inverse of `to_smooth`."""
+        return smooth
+
     def many(self, values):
         responses, which = self.responses(values)
         made = ManyCriterion(
@@ -168,23 +180,8 @@ class Problem:
         return made
 
     def solve(self, values, starts=None):
-        """Minimize at several values.
-
-        Parameters
-        ----------
-        values : ndarray (k,)
-        starts : ndarray (k, m), optional
-
-        Returns
-        -------
-        Solved
-        """
-        many = self.many(values)
-        if many.size == 0:
-            value = many.value(np.empty((len(values), 0)), np.arange(len(values)))
-            return Solved(value.value, np.empty((len(values), 0)), value.usable)
-        found = newton_many(many.evaluate, self.starts(values) if starts is None else starts)
-        return Solved(found.value, found.par, found.converged)
+        """Minimize at several values; see `solve_together`."""
+        return solve_together([(self, values, starts)])[0]
 
     def parameters_at(self, values, par, parameters):
         """All parameters at the minima, ndarray (k, parameters)."""
@@ -211,6 +208,51 @@ class Problem:
         return None
 
 
+def solve_together(requests):
+    """Minimize several problems at several values each, with all steps side by side.
+
+    Parameters
+    ----------
+    requests : list of (Problem, values (k,), starts (k, m) or None)
+
+    Returns
+    -------
+    list of Solved
+    """
+    criteria = [problem.many(values) for problem, values, _ in requests]
+    ends = np.cumsum([len(values) for _, values, _ in requests])
+    begins = ends - [len(values) for _, values, _ in requests]
+    m = max(criterion.size for criterion in criteria)
+    start = np.zeros((int(ends[-1]), m))
+    for (problem, values, starts), criterion, first, last in zip(requests, criteria, begins, ends):
+        start[first:last, : criterion.size] = problem.starts(values) if starts is None else starts
+    if m == 0:
+        values = [criterion.value(np.empty((last - first, 0)), np.arange(last - first))
+                  for criterion, first, last in zip(criteria, begins, ends)]
+        return [Solved(one.value, np.empty((len(one.value), 0)), one.usable) for one in values]
+
+    def evaluate(par, who):
+        out = Evaluations(np.zeros(len(who), dtype=bool), np.full(len(who), np.inf), np.zeros((len(who), m)),
+                          np.tile(np.eye(m), (len(who), 1, 1)))
+        cuts = np.searchsorted(who, np.append(begins, ends[-1]))
+        for criterion, first, a, b in zip(criteria, begins, cuts[:-1], cuts[1:]):
+            if a == b:
+                continue
+            own = criterion.size                   # coordinates beyond these are padding
+            here = criterion.evaluate(par[a:b, :own], who[a:b] - first)
+            out.usable[a:b], out.value[a:b] = here.usable, here.value
+            out.gradient[a:b, :own], out.hessian[a:b, :own, :own] = here.gradient, here.hessian
+        return out
+
+    found = newton_many(evaluate, start, tolerance=DECREASE, always_learn=True)
+    return [
+        Solved(found.value[first:last],
+               criterion.normalize(found.par[first:last, : criterion.size], np.arange(last - first)),
+               found.converged[first:last])
+        for criterion, first, last in zip(criteria, begins, ends)
+    ]
+
+
 class SigmaProblem(Problem):
     """sigma is given."""
 
@@ -228,17 +270,34 @@ class DeviationProblem(Problem):
         if isinstance(self.term.covariance, Unstructured):
             self.bases[t] = _first_in_triangle(ml.basis_of(t), self.bases[t], [parameter.row])
         self.a = (ml.basis_of(t) @ self.bases[t])[parameter.row]
+        covariance = self.term.covariance
+        first = sum(term.covariance.size for term in ml.terms[:t])
+        leading = isinstance(covariance, Unstructured) or (isinstance(covariance, Diagonal) and covariance.hom)
+        linear = isinstance(covariance, (Unstructured, Diagonal))
+        # the coordinate that is deviation / sigma but for a constant
+        self.place = first + (0 if leading else parameter.row) if linear else None
 
     def rule(self, values, many):
         return FixedDeviation(values, self.parameter.term, self.a, many.slices[self.parameter.term])
 
+    def to_smooth(self, values, par):
+        if self.place is None:
+            return par
+        out = par.copy()
+        out[:, self.place] /= values
+        return out
+
+    def from_smooth(self, values, smooth):
+        if self.place is None:
+            return smooth
+        out = smooth.copy()
+        out[:, self.place] *= values
+        return out
+
     def starts(self, values):
         out = super().starts(values)
-        covariance, t = self.term.covariance, self.parameter.term
-        first = sum(term.covariance.size for term in self.ml.terms[:t])
-        if isinstance(covariance, (Unstructured, Diagonal)):
-            place = 0 if isinstance(covariance, Unstructured) or covariance.hom else self.parameter.row
-            out[:, first + place] = values / (self.ml.estimates.sigma * np.linalg.norm(self.a))
+        if self.place is not None:
+            out[:, self.place] = values / (self.ml.estimates.sigma * np.linalg.norm(self.a))
         return out
 
     def at_zero(self):

@@ -14,7 +14,7 @@ from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, 
 from fastlmm_hlm.inference.boot_intervals import check_level
 from fastlmm_hlm.inference.constrained import MaximumLikelihood
 from fastlmm_hlm.inference.parameters import chosen, parameters_of, values_of
-from fastlmm_hlm.inference.profile_path import LowerDevianceFound, Path
+from fastlmm_hlm.inference.profile_path import LowerDevianceFound, Path, trace_together
 from fastlmm_hlm.report.percent import percent_names
 
 # Steps of zeta towards the cutoff, as in lme4.
@@ -61,6 +61,9 @@ class Profile:
             self._kinds[own] = path.parameter.kind
             self.trouble += path.trouble
         self._curves = {}
+
+    def __getstate__(self):
+        return self.__dict__ | {"_curves": {}}
 
     def __repr__(self):
         return (
@@ -163,8 +166,9 @@ class Profile:
 class Curve:
     """zeta as a function of one parameter, and back, by splines.
 
-    The scale of a standard deviation is its logarithm, or its square when the profile
-    reaches zero: zeta is smooth in both.
+    They run on a scale x on which zeta is smooth and not far from a line.  For a standard
+    deviation s that is log(s); log(1 + (s/u)^2) when the profile reaches zero, where zeta
+    depends on s^2; asinh(s/u) when the estimate itself is zero, where zeta starts as a line.
 
     Parameters
     ----------
@@ -179,14 +183,27 @@ class Curve:
 
         keep = np.concatenate([[True], np.diff(zeta) > 1e-10])
         self.value, self.roots, self.bounds = value[keep], zeta[keep], bounds
-        self.power = None
+        self._scale = self._unscale = lambda value: value
         if kind in ("sd", "sigma"):
-            self.power = 2 if self.value[0] <= 0 else 0
+            self._choose_scale()
         x = self._scale(self.value)
         self._forward = self._backward = None
         if len(x) >= 4:
             self._forward = self._monotone(CubicSpline, PchipInterpolator, x, self.roots)
             self._backward = self._monotone(CubicSpline, PchipInterpolator, self.roots, x)
+
+    def _choose_scale(self):
+        if self.value[0] > 0:
+            self._scale, self._unscale = np.log, np.exp
+            return
+        from_zero = self.roots[0] < 0
+        unit = float(np.interp(0.0 if from_zero else 1.0, self.roots, self.value))
+        if from_zero:
+            self._scale = lambda value: np.log1p((value / unit) ** 2)
+            self._unscale = lambda x: unit * np.sqrt(np.expm1(np.maximum(x, 0.0)))
+        else:
+            self._scale = lambda value: np.arcsinh(value / unit)
+            self._unscale = lambda x: unit * np.sinh(x)
 
     @staticmethod
     def _monotone(smooth, safe, x, y):
@@ -194,16 +211,6 @@ class Curve:
         spline = smooth(x, y)
         fine = np.unique(np.concatenate([np.linspace(a, b, 12) for a, b in zip(x[:-1], x[1:])]))
         return spline if (spline(fine, 1) > 0).all() else safe(x, y)
-
-    def _scale(self, value):
-        if self.power is None:
-            return value
-        return np.log(value) if self.power == 0 else value**self.power
-
-    def _unscale(self, x):
-        if self.power is None:
-            return x
-        return np.exp(x) if self.power == 0 else np.sqrt(np.maximum(x, 0.0))
 
     def grid(self, points):
         """Values spread evenly over the profile."""
@@ -223,7 +230,7 @@ class Curve:
         if root > self.roots[-1]:
             return self.bounds[1] if self.value[-1] >= self.bounds[1] else math.nan
         near = int(np.argmin(np.abs(self.roots - root)))
-        if abs(self.roots[near] - root) < 1e-8:
+        if abs(self.roots[near] - root) < 1e-7:
             return float(self.value[near])
         if self._backward is None:
             return float(np.interp(root, self.roots, self.value))
@@ -296,12 +303,12 @@ def traced(fit, parameters, places, cutoff, step, levels, signames):
         at_estimate = values_of(parameters, [T[None] for T in e.templates], np.array([e.sigma]), e.beta[None])[0]
         guesses = _standard_errors(ml, parameters, at_estimate)
         try:
-            paths = []
-            for i in places:
-                if parameters[i].kind == "cor" and math.isnan(at_estimate[i]):
-                    at_estimate[i] = 0.0           # a deviation is zero: any correlation is an estimate
-                path = Path(ml, parameters[i], at_estimate[i], guesses[i]).trace(cutoff, step, roots)
-                paths.append(path.finish(parameters, at_estimate))
+            # a deviation of zero leaves its correlations open: any is an estimate
+            at_estimate = np.where(np.isnan(at_estimate), 0.0, at_estimate)
+            paths = [Path(ml, parameters[i], at_estimate[i], guesses[i]) for i in places]
+            trace_together(paths, cutoff, step, roots)
+            for path in paths:
+                path.finish(parameters, at_estimate)
             break
         except LowerDevianceFound as found:
             templates, difference = found.templates, found.difference

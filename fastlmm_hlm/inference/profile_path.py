@@ -2,14 +2,16 @@
 
 Points are added wave by wave, all of a wave side by side: towards both sides until
 the root exceeds a cutoff or the parameter its bound, then between neighbours until
-gaps are small, then at the levels whose limits are to be exact.
+gaps are small, then at the levels whose limits are to be exact.  What waits for minima
+is a generator that yields what it wants solved, so that the waves of several
+parameters are solved side by side too.
 """
 
 import math
 
 import numpy as np
 
-from fastlmm_hlm.inference.constrained import problem_of
+from fastlmm_hlm.inference.constrained import problem_of, solve_together
 
 # A constrained minimum this much below the optimum says that the optimum is none.
 LOWER_BY = 1e-6
@@ -17,7 +19,7 @@ LOWER_BY = 1e-6
 WIDEST = 1.5
 MOST_WAVES = 25
 # Waves that sharpen the limits, and the accuracy at which a limit counts as met.
-SHARPENING, MET = 6, 1e-9
+SHARPENING, MET = 6, 1e-7
 # A wave reaches at most this many times as far as the last one.
 GROWTH = 2.5
 
@@ -28,6 +30,22 @@ class LowerDevianceFound(Exception):
     def __init__(self, templates, difference):
         super().__init__(difference)
         self.templates, self.difference = templates, difference
+
+
+def trace_together(paths, cutoff, step, levels):
+    """Trace several paths, their waves side by side; see `Path.trace`."""
+    under_way = [path.trace(cutoff, step, levels) for path in paths]
+    wanted = [(one, next(one, None)) for one in under_way]
+    while wanted := [(one, request) for one, request in wanted if request is not None]:
+        solved = solve_together([request for _, request in wanted])
+        wanted = [(one, _next_request(one, answer)) for (one, _), answer in zip(wanted, solved)]
+
+
+def _next_request(generator, answer):
+    try:
+        return generator.send(answer)
+    except StopIteration:
+        return None
 
 
 class Path:
@@ -61,7 +79,7 @@ class Path:
     # --- waves ---------------------------------------------------------------
 
     def trace(self, cutoff, step, levels):
-        """Add points until the profile is known.
+        """Add points until the profile is known: a generator of requests for `solve_together`.
 
         Parameters
         ----------
@@ -72,22 +90,28 @@ class Path:
         levels : sequence of float
             Roots at which the limits are to be exact.
         """
-        self._add(self._first())
+        yield from self._add(self._first())
         for _ in range(MOST_WAVES):
             wanted = np.concatenate([self._further(side, cutoff, step) for side in (-1, 1)] + [self._between(step)])
             if not len(wanted):
                 break
-            self._add(wanted)
+            yield from self._add(wanted)
         else:
             self.trouble.append(f"the profile of {self.parameter.name} did not reach the cutoff {cutoff:.3g}")
         targets = [side * level for level in levels for side in (-1, 1)]
+        before = self.value
         for _ in range(SHARPENING):
             wanted = [v for v in (self._nearer(target) for target in targets) if v is not None]
             if not wanted:
                 break
-            self._add(np.array(wanted))
-        self._check_order()
-        return self
+            yield from self._add(np.array(wanted))
+        self._keep(np.isin(self.value, before) | (np.abs(np.abs(self.zeta)[:, None] - levels) < MET).any(axis=1))
+        yield from self._check_order()
+
+    def _keep(self, kept):
+        """Leave out the steps towards the limits."""
+        self.value, self.zeta = self.value[kept], self.zeta[kept]
+        self.par = [par for par, keep in zip(self.par, kept) if keep]
 
     def _first(self):
         trial = np.array([self.estimate - self.guess, self.estimate + self.guess])
@@ -144,15 +168,18 @@ class Path:
         if self.parameter.kind in ("sd", "sigma"):
             if self.estimate == 0:
                 return value
-            return np.log(value) if side > 0 else (value / self.estimate) ** 2
+            return np.log(value) if self._logarithmic(side) else (value / self.estimate) ** 2
         return value
 
     def _unscale(self, x, side):
         if self.parameter.kind in ("sd", "sigma"):
             if self.estimate == 0:
                 return x
-            return np.exp(x) if side > 0 else self.estimate * np.sqrt(np.maximum(x, 0.0))
+            return np.exp(x) if self._logarithmic(side) else self.estimate * np.sqrt(np.maximum(x, 0.0))
         return x
+
+    def _logarithmic(self, side):
+        return side > 0 or self.parameter.kind == "sigma"
 
     def _nearer(self, target):
         """A value nearer to where the root is `target`; None when that is met or out of reach."""
@@ -184,32 +211,33 @@ class Path:
         known = np.array([par is not None and len(par) == starts.shape[1] for par in self.par])
         if known.sum() == 0 or problem is not self.problem:
             return starts
-        value, par = self.value[known], np.stack([p for p in np.array(self.par, dtype=object)[known]]).astype(float)
+        value = self.value[known]
+        smooth = problem.to_smooth(value, np.stack([p for p in self.par if p is not None]))
+        out = np.empty_like(starts)
         for i, v in enumerate(values):
             near = np.argsort(np.abs(value - v))[:2]
-            one = par[near[0]]
+            out[i] = smooth[near[0]]
             if len(near) == 2 and (value[near[0]] > self.estimate) == (value[near[1]] > self.estimate):
                 t = (v - value[near[0]]) / (value[near[1]] - value[near[0]])
                 if -1.5 < t < 1.5:
-                    one = one + t * (par[near[1]] - one)
-            starts[i] = one
-        return starts
+                    out[i] += t * (smooth[near[1]] - out[i])
+        return problem.from_smooth(np.asarray(values), out)
 
     def _add(self, values):
         values = np.unique(values)
         values = values[~np.isin(values, self.value)]
         at_zero = self.problem.at_zero() if self.parameter.kind == "sd" else None
         if at_zero is not None and (values == 0).any():
-            self._put(at_zero, values[values == 0])
+            yield from self._put(at_zero, values[values == 0])
             values = values[values > 0]
         if len(values):
-            self._put(self.problem, values)
+            yield from self._put(self.problem, values)
 
     def _put(self, problem, values):
-        solved = problem.solve(values, self._starts(problem, values) if len(values) else None)
+        solved = yield problem, values, self._starts(problem, values)
         again = np.flatnonzero(~solved.converged)
         if len(again):
-            second = problem.solve(values[again])
+            second = yield problem, values[again], None
             better = second.converged | (second.deviance < solved.deviance[again])
             solved.deviance[again[better]], solved.par[again[better]] = second.deviance[better], second.par[better]
             solved.converged[again] |= second.converged
@@ -238,7 +266,7 @@ class Path:
                     continue
                 for j in (i - 1, i + 1):
                     if 0 <= j < len(self.par) and self.par[j] is not None:
-                        again = self.problem.solve(self.value[[i]], self.par[j][None])
+                        again = yield self.problem, self.value[[i]], self.par[j][None]
                         root = math.sqrt(max(float(again.deviance[0] - self.ml.deviance), 0.0))
                         if root < abs(self.zeta[i]):
                             self.zeta[i] = math.copysign(root, self.value[i] - self.estimate)

@@ -26,6 +26,7 @@ GENERICS += (
     "augment check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity "
     "coef_test glance hatvalues icc model_performance r2 tidy vcov_robust"
 ).split()
+GENERICS += "bootMer confint profile".split()
 
 for _name in GENERICS:
     globals()[_name] = _generic(_name)

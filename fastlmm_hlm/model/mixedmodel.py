@@ -612,6 +612,26 @@ class LinearMixedModel:
             raise RowsNotKeptError("update: this fit was pickled without its data; give data=, or fit with keep_data=True.")
         return fit_model(settings)
 
+    # --- intervals ----------------------------------------------------------------------
+
+    def profile(self, which=None, alphamax=0.01, **how):
+        """Profile likelihood, Profile; see `fastlmm_hlm.inference.profile.profile`."""
+        from fastlmm_hlm.inference.profile import profile
+
+        return profile(self, which, alphamax, **how)
+
+    def confint(self, parm=None, level=0.95, method="profile", **how):
+        """Confidence intervals, DataFrame; see `fastlmm_hlm.inference.confint.confint`."""
+        from fastlmm_hlm.inference.confint import confint
+
+        return confint(self, parm, level, method, **how)
+
+    def bootMer(self, FUN, nsim=1, seed=None, **how):  # noqa: N802, N803
+        """Bootstrap of FUN(fit), BootMer; see `fastlmm_hlm.inference.bootstrap.bootMer`."""
+        from fastlmm_hlm.inference.bootstrap import bootMer
+
+        return bootMer(self, FUN, nsim, seed, **how)
+
     # --- printing --------------------------------------------------------------------------
 
     @property

@@ -38,7 +38,7 @@ class Minima:
     hessian: np.ndarray
 
 
-def newton_many(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERANCE):
+def newton_many(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERANCE, always_learn=False):
     """Minimize many criteria by Newton steps with learned corrections.
 
     Parameters
@@ -50,17 +50,21 @@ def newton_many(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=T
     max_evaluations : int
     tolerance : float
         Predicted decrease of a criterion at which to stop.
+    always_learn : bool
+        Correct the curvature after every step.  By default only where the model foretold
+        the decrease; where the given Hessian is far from the curvature, that is too seldom.
 
     Returns
     -------
     Minima
     """
-    return _Search(evaluate, start, max_evaluations, tolerance).run()
+    return _Search(evaluate, start, max_evaluations, tolerance, always_learn).run()
 
 
 class _Search:
-    def __init__(self, evaluate, start, max_evaluations, tolerance):
+    def __init__(self, evaluate, start, max_evaluations, tolerance, always_learn):
         self.evaluate, self.tolerance, self.most = evaluate, tolerance, max_evaluations
+        self.always_learn = always_learn
         k, m = start.shape
         self.x = np.array(start, dtype=float)
         first = evaluate(self.x, np.arange(k))
@@ -108,12 +112,12 @@ class _Search:
         along = (np.swapaxes(V, 1, 2) @ self.g[who][:, :, None])[:, :, 0]
         step = -(V @ (along / w_abs)[:, :, None])[:, :, 0]
         predicted = 0.5 * (along**2 / w_abs).sum(axis=1)
-        radius = np.maximum(1.0, np.linalg.norm(self.x[who], axis=1))
+        radius = np.maximum(1.0, _length(self.x[who]))
         flat = predicted <= np.maximum(self.tolerance, self._noise(who))
         saddle = flat & (w[:, 0] < -1e-7 * np.maximum(size, 1.0))
 
         done = flat & ~saddle
-        short = done & (np.linalg.norm(step, axis=1) <= LAST_STEP * radius)
+        short = done & (_length(step) <= LAST_STEP * radius)
         self.last[who[short]] = step[short]
         self._finish(who[done], True)
 
@@ -123,7 +127,7 @@ class _Search:
         step[leave] = V[leave][:, :, 0] * min(1.0, LONGEST_STEP)
         predicted = np.where(leave, 0.5 * np.abs(w[:, 0]), predicted)
 
-        length = np.linalg.norm(step, axis=1)
+        length = _length(step)
         limit = LONGEST_STEP * radius
         shrink = np.where(length > limit, limit / np.maximum(length, 1e-300), 1.0)
         step, length = step * shrink[:, None], length * shrink
@@ -147,7 +151,7 @@ class _Search:
             fit = np.where(rise > slope, -slope * fraction / (2.0 * (rise - slope)), 0.5 * fraction)
         cut = np.where(usable, np.clip(fit, 0.1 * fraction, 0.5 * fraction), 0.25 * fraction)
         self.fraction[who[bad]] = cut[bad]
-        radius = np.maximum(1.0, np.linalg.norm(self.x[who], axis=1))
+        radius = np.maximum(1.0, _length(self.x[who]))
         exhausted = bad & ((cut * self.length[who] < SHORTEST * radius) | (self.count[who] >= self.most))
         target = np.maximum(self.tolerance, noise)
         self._finish(who[exhausted], self.predicted[who[exhausted]] <= 1e3 * target[exhausted])
@@ -162,10 +166,10 @@ class _Search:
         S = self.S[who]
         plain = -(s * self.g[who]).sum(axis=1) - 0.5 * _form(self.B[who], s)
         errors = np.minimum(np.abs(plain - decrease), np.abs(plain - 0.5 * _form(S, s) - decrease))
-        well = errors <= 0.5 * np.abs(decrease)
+        well = (errors <= 0.5 * np.abs(decrease)) | self.always_learn
         residual = (g - self.g[who]) - ((B + S) @ s[:, :, None])[:, :, 0]
         scale = (residual * s).sum(axis=1)
-        safe = np.abs(scale) > 1e-8 * np.linalg.norm(residual, axis=1) * np.linalg.norm(s, axis=1)
+        safe = np.abs(scale) > 1e-8 * _length(residual) * _length(s)
         update = residual[:, :, None] * residual[:, None, :] / np.where(safe, scale, 1.0)[:, None, None]
         S = np.where(safe[:, None, None], S + update, S)
         self.S[who] = np.where(well[:, None, None], S, 0.0)
@@ -178,3 +182,8 @@ class _Search:
 def _form(H, s):
     """s'H s, (k,)."""
     return (s * (H @ s[:, :, None])[:, :, 0]).sum(axis=1)
+
+
+def _length(x):
+    """Euclidean lengths of the rows, (k,)."""
+    return np.sqrt((x * x).sum(axis=1))
