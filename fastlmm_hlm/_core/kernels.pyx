@@ -542,8 +542,10 @@ cdef class LmmKernel:
             raise ValueError(f"Lambda must have {self.squares} columns, and one row per number of `which`")
         if ZtWr.shape[1] != self.q or XrWr.shape[1] != self.p + 1 or ZtWr.shape[0] != XrWr.shape[0]:
             raise ValueError(f"responses must have {self.q} and {self.p + 1} cross-products")
-        if which.shape[0] and (min(which) < 0 or max(which) >= ZtWr.shape[0]):
-            raise ValueError("`which` names a response that does not exist")
+        cdef Py_ssize_t i
+        for i in range(which.shape[0]):
+            if which[i] < 0 or which[i] >= ZtWr.shape[0]:
+                raise ValueError("`which` names a response that does not exist")
 
     def evaluate_many(self, const double[:, ::1] Lambda, int what, bint reml, const int64_t[::1] which,
                       const double[:, ::1] ZtWr, const double[:, ::1] XrWr,
@@ -574,13 +576,17 @@ cdef class LmmKernel:
         cdef Py_ssize_t i, count = Lambda.shape[0]
         cdef int32_t nd = 0
         cdef const int32_t *fp = NULL
+        cdef Py_ssize_t numbers_of_D = 0
+        cdef const int32_t[::1] nc_view = self.nc
         self.evaluated = False
         self.check_many(Lambda, which, ZtWr, XrWr)
         if what & flmm.FLMM_INFORMATION and factor_of is not None and factor_of.shape[0]:
             nd = <int32_t>factor_of.shape[0]
-            if min(factor_of) < 0 or max(factor_of) >= self.nf:
-                raise ValueError("a direction names a factor that does not exist")
-            if D.shape[0] != count or D.shape[1] != sum(int(self.nc[f]) ** 2 for f in factor_of):
+            for i in range(nd):
+                if factor_of[i] < 0 or factor_of[i] >= self.nf:
+                    raise ValueError("a direction names a factor that does not exist")
+                numbers_of_D += nc_view[factor_of[i]] * nc_view[factor_of[i]]
+            if D.shape[0] != count or D.shape[1] != numbers_of_D:
                 raise ValueError("D does not hold one nc x nc matrix per direction and evaluation")
             fp = &factor_of[0]
         numbers = np.empty((3, count))
@@ -592,7 +598,6 @@ cdef class LmmKernel:
         cdef double[:, ::1] score_view = score
         cdef double[:, :, ::1] information_view = information
         cdef int32_t[::1] status_view = status
-        cdef const int32_t[::1] nc_view = self.nc
         cdef const int32_t[::1] nl_view = self.nl
         cdef double[:, ::1] XyWXy = self.keep[2].base
         cdef double **ZtWXy = self.tables_of_responses()
@@ -608,8 +613,9 @@ cdef class LmmKernel:
                 status_view[i] = flmm.flmm_lmm_evaluate(self.ptr, &Lambda[i, 0], what, reml, nd, fp,
                                                         &D[i, 0] if nd else NULL, &out)
                 numbers_view[0, i], numbers_view[1, i], numbers_view[2, i] = out.ldL2, out.ldRX2, out.pwrss
-        for code in set(status.tolist()):
-            check_one_of_many(code)
+        if status.any():
+            for code in set(status.tolist()):
+                check_one_of_many(code)
         return status == 0, *numbers, trace, score, information[:, :nd, :nd]
 
     def solve_many(self, const double[:, ::1] Lambda, bint reml, const int64_t[::1] which,
@@ -657,8 +663,9 @@ cdef class LmmKernel:
                     flmm.flmm_lmm_solution(self.ptr, &beta_view[i, 0], &u_view[i, 0], &b_view[i, 0])
                     if self.p:
                         flmm.flmm_lmm_blocks(self.ptr, &RX_view[i, 0, 0], &RZX_view[0, 0])
-        for code in set(status.tolist()):
-            check_one_of_many(code)
+        if status.any():
+            for code in set(status.tolist()):
+                check_one_of_many(code)
         return status == 0, *numbers, beta[:, :self.p], u, b, RX[:, :self.p, :self.p]
 
     cdef need_evaluation(self):

@@ -111,7 +111,7 @@ class FixedDeviation(Profiled):
     def add_curvature(self, who, N, r2, s, roots, V, q_i, H):
         h = self._variance(roots)
         h_i = np.zeros_like(q_i)
-        h_i[:, self.where] = np.einsum("a,kmab,b->km", self.a, V[self.term], self.a) / h[:, None]
+        h_i[:, self.where] = (V[self.term] @ self.a) @ self.a / h[:, None]
         cross = q_i[:, :, None] * h_i[:, None, :] * s[:, None, None]
         H += N * h_i[:, :, None] * h_i[:, None, :] - cross - np.swapaxes(cross, 1, 2)
 
@@ -274,7 +274,7 @@ class ManyCriterion:
         for coordinates, part, g in zip(self.coordinates, self.slices, g_Psi):
             hessian[:, part, part] += coordinates.curvature(par[:, part], who, g)
         value = self._value(who, ldL2, ldRX2, r2, s)
-        usable = usable & np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(hessian).all(axis=(1, 2))
+        usable = usable & np.isfinite(value + gradient.sum(axis=1) + hessian.sum(axis=(1, 2)))
         return Evaluations(usable, np.where(usable, value, np.inf), gradient, hessian)
 
     def _raised(self, roots):
@@ -305,7 +305,6 @@ def _congruent(root, S):
     """lambda'^-1 S lambda^-1, symmetric, (k, c, c)."""
     if root.shape[1] == 1:
         return S / root**2
-    transposed = np.swapaxes(root, 1, 2)
-    half = np.linalg.solve(transposed, S)
-    out = np.linalg.solve(transposed, np.swapaxes(half, 1, 2))
+    inverse = np.linalg.inv(root)
+    out = np.swapaxes(inverse, 1, 2) @ S @ inverse
     return (out + np.swapaxes(out, 1, 2)) / 2.0

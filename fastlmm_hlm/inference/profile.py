@@ -52,9 +52,9 @@ class Profile:
         self.names, self.points, self._bounds, self._kinds, self.trouble = [], {}, {}, {}, []
         for path in paths:
             own = name(path.parameter)
-            frame = pd.DataFrame(path.rows, columns=every)
-            frame[own] = path.value
-            frame.insert(0, ".zeta", path.zeta)
+            rows = path.rows
+            rows[:, every.index(own)] = path.value
+            frame = pd.DataFrame(np.column_stack([path.zeta, rows]), columns=[".zeta", *every])
             self.names.append(own)
             self.points[own] = frame
             self._bounds[own] = path.parameter.lower, path.parameter.upper

@@ -292,8 +292,10 @@ class Path:
 
 def _lagrange(z, x, at):
     """The polynomial through (z, x) at one place."""
+    z, x = z.tolist(), x.tolist()
     total = 0.0
-    for i in range(len(z)):
-        others = np.delete(z, i)
-        total += x[i] * np.prod((at - others) / (z[i] - others))
+    for i, (own, height) in enumerate(zip(z, x)):
+        for other in z[:i] + z[i + 1 :]:
+            height *= (at - other) / (own - other)
+        total += height
     return total
