@@ -50,7 +50,7 @@ class LinearRoot:
     def normalize(self, par, who):
         """The same Psi with no negative diagonal element of lambda, (k, m)."""
         signs = np.where(np.diagonal(self.root(par, who), axis1=1, axis2=2) < 0, -1.0, 1.0)
-        column = (self.E[0] != 0).any(axis=1).argmax(axis=1)      # in which each coordinate stands
+        column = (self.E != 0).any(axis=(0, 2)).argmax(axis=1)    # in which each coordinate stands
         return np.where(self.soft, np.abs(par), par * signs[:, column])
 
     def root(self, par, who):
@@ -69,14 +69,15 @@ class LinearRoot:
         """sum_cd G_cd d2 Psi_cd / dpar dpar', (k, m, m), for symmetric G (k, c, c)."""
         v, slope, bend = self._values(par)
         E = np.broadcast_to(self._basis(who), (len(par), *self.E.shape[1:]))
-        k, m = len(par), self.size
+        flat = len(par), self.size, self.nc**2
         GE = G[:, None] @ E
-        H = 2.0 * GE.reshape(k, m, -1) @ np.swapaxes(E.reshape(k, m, -1), 1, 2)
+        H = 2.0 * GE.reshape(flat) @ np.swapaxes(E.reshape(flat), 1, 2)
         H *= slope[:, :, None] * slope[:, None, :]
         if self.soft.any():
             root = (v[:, :, None, None] * E).sum(axis=1)
             along = 2.0 * (GE * root[:, None]).sum(axis=(2, 3))
-            H[:, np.arange(m), np.arange(m)] += along * bend
+            own = np.arange(self.size)
+            H[:, own, own] += along * bend
         return H
 
 

@@ -267,7 +267,7 @@ class ManyCriterion:
         q_i, gradient = np.empty((k, self.size)), np.empty((k, self.size))
         hessian = s[:, None, None] * q
         for W, part, q_part, g in zip(V, self.slices, Q, g_Psi):
-            flat = W.reshape(k, part.stop - part.start, -1)
+            flat = W.reshape(k, part.stop - part.start, g[0].size)
             q_i[:, part] = (flat @ q_part.reshape(k, -1, 1))[:, :, 0]
             gradient[:, part] = (flat @ g.reshape(k, -1, 1))[:, :, 0]
         self.rule.add_curvature(who, self.N, r2, s, roots, V, q_i, hessian)

@@ -31,7 +31,7 @@ from fastlmm_hlm.criterion.many import (
 )
 from fastlmm_hlm.design.covariance import Diagonal, Unstructured, lower_factor
 from fastlmm_hlm.errors import ConvergenceError
-from fastlmm_hlm.inference.parameters import values_of
+from fastlmm_hlm.inference.parameters import Parameter, values_of
 from fastlmm_hlm.optimize.control import Control
 from fastlmm_hlm.optimize.minimize import minimize
 from fastlmm_hlm.optimize.newton_many import newton_many
@@ -207,6 +207,10 @@ class Problem:
         """The problem at the lower bound 0, where it needs other coordinates; else None."""
         return None
 
+    def limits_of_the_rest(self):
+        """Problems whose minimum bounds that of this one whatever the value is, list of Problem."""
+        return []
+
 
 def solve_together(requests):
     """Minimize several problems at several values each, with all steps side by side.
@@ -376,6 +380,15 @@ class CorrelationProblem(Problem):
         else:
             own = self._flat_start([t])[:-1]
         return np.tile(np.concatenate([before, own, after]), (len(values), 1))
+
+
+    def limits_of_the_rest(self):
+        # without one of the deviations the correlation says nothing
+        if not self.unstructured:
+            return []
+        one = self.parameter
+        sds = [Parameter("sd", "", "", one.term, column, column) for column in (one.row, one.column)]
+        return [DeviationProblem(self.ml, sd).at_zero() for sd in sds]
 
 
 class CoefficientProblem(Problem):

@@ -181,7 +181,8 @@ class Curve:
     def __init__(self, value, zeta, kind, bounds):
         from scipy.interpolate import CubicSpline, PchipInterpolator
 
-        keep = np.concatenate([[True], np.diff(zeta) > 1e-10])
+        before = np.concatenate([[-np.inf], np.maximum.accumulate(zeta)[:-1]])
+        keep = zeta > before + 1e-10
         self.value, self.roots, self.bounds = value[keep], zeta[keep], bounds
         self._scale = self._unscale = lambda value: value
         if kind in ("sd", "sigma"):

@@ -15,6 +15,8 @@ from fastlmm_hlm.inference.constrained import problem_of, solve_together
 
 # A constrained minimum this much below the optimum says that the optimum is none.
 LOWER_BY = 1e-6
+# Deviances closer than this are the same.
+SAME = 1e-9
 # Gaps between neighbouring roots are at most this many steps.
 WIDEST = 1.5
 MOST_WAVES = 25
@@ -72,7 +74,8 @@ class Path:
         self.ml, self.parameter, self.estimate, self.guess = ml, parameter, float(estimate), guess
         self.problem = problem_of(ml, parameter)
         self.value, self.zeta = np.array([self.estimate]), np.zeros(1)
-        self.par = [None]
+        self.at = [None]                  # (problem, coordinates) of each point but the estimate
+        self.caps = []
         self.trouble = []
         self.lower, self.upper = parameter.lower, parameter.upper
 
@@ -90,6 +93,9 @@ class Path:
         levels : sequence of float
             Roots at which the limits are to be exact.
         """
+        for problem in self.problem.limits_of_the_rest():
+            solved = yield problem, np.zeros(1), None
+            self.caps.append((float(solved.deviance[0]), problem, solved.par[0]))
         yield from self._add(self._first())
         for _ in range(MOST_WAVES):
             wanted = np.concatenate([self._further(side, cutoff, step) for side in (-1, 1)] + [self._between(step)])
@@ -111,7 +117,7 @@ class Path:
     def _keep(self, kept):
         """Leave out the steps towards the limits."""
         self.value, self.zeta = self.value[kept], self.zeta[kept]
-        self.par = [par for par, keep in zip(self.par, kept) if keep]
+        self.at = [one for one, keep in zip(self.at, kept) if keep]
 
     def _first(self):
         trial = np.array([self.estimate - self.guess, self.estimate + self.guess])
@@ -207,13 +213,12 @@ class Path:
 
     def _starts(self, problem, values):
         """Coordinates near the minima at new values, from neighbours of the same kind."""
-        starts = problem.starts(values)
-        known = np.array([par is not None and len(par) == starts.shape[1] for par in self.par])
-        if known.sum() == 0 or problem is not self.problem:
-            return starts
+        known = [i for i, one in enumerate(self.at) if one is not None and one[0] is problem]
+        if not known:
+            return problem.starts(values)
         value = self.value[known]
-        smooth = problem.to_smooth(value, np.stack([p for p in self.par if p is not None]))
-        out = np.empty_like(starts)
+        smooth = problem.to_smooth(value, np.stack([self.at[i][1] for i in known]))
+        out = np.empty((len(values), smooth.shape[1]))
         for i, v in enumerate(values):
             near = np.argsort(np.abs(value - v))[:2]
             out[i] = smooth[near[0]]
@@ -226,9 +231,8 @@ class Path:
     def _add(self, values):
         values = np.unique(values)
         values = values[~np.isin(values, self.value)]
-        at_zero = self.problem.at_zero() if self.parameter.kind == "sd" else None
-        if at_zero is not None and (values == 0).any():
-            yield from self._put(at_zero, values[values == 0])
+        if self.parameter.kind == "sd" and (values == 0).any():
+            yield from self._put(self.problem.at_zero(), values[values == 0])
             values = values[values > 0]
         if len(values):
             yield from self._put(self.problem, values)
@@ -241,6 +245,10 @@ class Path:
             better = second.converged | (second.deviance < solved.deviance[again])
             solved.deviance[again[better]], solved.par[again[better]] = second.deviance[better], second.par[better]
             solved.converged[again] |= second.converged
+        at = [(problem, par) for par in solved.par]
+        for cap, other, par in self.caps:
+            for i in np.flatnonzero(solved.deviance > cap - SAME):
+                solved.deviance[i], solved.converged[i], at[i] = cap, True, (other, par)
         difference = solved.deviance - self.ml.deviance
         if (difference < -LOWER_BY).any():
             i = int(np.argmin(difference))
@@ -249,11 +257,11 @@ class Path:
         for value in values[~usable | ~solved.converged]:
             self.trouble.append(f"no minimum was found with {self.parameter.name} fixed at {value:.6g}")
         zeta = np.sign(values - self.estimate) * np.sqrt(np.maximum(difference, 0.0))
-        par = list(solved.par) if problem is self.problem else [None] * len(values)
         value = np.concatenate([self.value, values[usable]])
         order = np.argsort(value, kind="stable")
         self.value, self.zeta = value[order], np.concatenate([self.zeta, zeta[usable]])[order]
-        self.par = [(self.par + [p for p, good in zip(par, usable) if good])[i] for i in order]
+        at = self.at + [one for one, good in zip(at, usable) if good]
+        self.at = [at[i] for i in order]
 
     def _check_order(self):
         """Solve again, from both neighbours, where the root does not increase."""
@@ -262,31 +270,26 @@ class Path:
             if not len(falling):
                 return
             for i in np.unique(np.concatenate([falling, falling + 1])):
-                if self.value[i] in (0.0, self.estimate) and self.par[i] is None:
+                if self.at[i] is None or self.at[i][0] is not self.problem:
                     continue
                 for j in (i - 1, i + 1):
-                    if 0 <= j < len(self.par) and self.par[j] is not None:
-                        again = yield self.problem, self.value[[i]], self.par[j][None]
+                    if 0 <= j < len(self.at) and self.at[j] is not None and self.at[j][0] is self.problem:
+                        again = yield self.problem, self.value[[i]], self.at[j][1][None]
                         root = math.sqrt(max(float(again.deviance[0] - self.ml.deviance), 0.0))
                         if root < abs(self.zeta[i]):
                             self.zeta[i] = math.copysign(root, self.value[i] - self.estimate)
-                            self.par[i] = again.par[0]
+                            self.at[i] = self.problem, again.par[0]
         if (np.diff(self.zeta) < -1e-7).any():
             self.trouble.append(f"non-monotonic profile for {self.parameter.name}")
 
     def finish(self, parameters, at_estimate):
         """All parameters at the points, as rows."""
         self.rows = np.tile(at_estimate, (len(self.value), 1))
-        known = np.array([par is not None for par in self.par])
-        if known.any():
-            par = np.stack([p for p in self.par if p is not None]).reshape(int(known.sum()), -1)
-            self.rows[known] = self.problem.parameters_at(self.value[known], par, parameters)
-        zero = ~known & (self.value != self.estimate)
-        if zero.any():
-            problem = self.problem.at_zero()
-            solved = problem.solve(self.value[zero])
-            self.rows[zero] = problem.parameters_at(self.value[zero], solved.par, parameters)
-        self.par = None
+        for problem in {id(one[0]): one[0] for one in self.at if one is not None}.values():
+            here = [i for i, one in enumerate(self.at) if one is not None and one[0] is problem]
+            par = np.stack([self.at[i][1] for i in here])
+            self.rows[here] = problem.parameters_at(self.value[here], par, parameters)
+        self.at = None
         return self
 
 

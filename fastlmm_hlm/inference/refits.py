@@ -193,7 +193,9 @@ class Refitter:
                                  self.estimates.reml)
         criterion.scales = self.criterion.scales
         try:
-            alone = newton(criterion.evaluate, criterion.start())
+            with np.errstate(invalid="ignore", divide="ignore"):
+                start = criterion.start()
+            alone = newton(criterion.evaluate, start)
         except (ArithmeticError, np.linalg.LinAlgError):
             return
         found.evaluations[i] += alone.evaluations
