@@ -133,7 +133,7 @@ def chosen(parameters, which, caller):
     """
     if which is None:
         return list(range(len(parameters)))
-    items = [which] if isinstance(which, (str, Integral)) else list(which)
+    items = list(which) if hasattr(which, "__iter__") and not isinstance(which, str) else [which]
     places = set()
     for item in items:
         if isinstance(item, str):

@@ -169,6 +169,7 @@ class Curve:
     They run on a scale x on which zeta is smooth and not far from a line.  For a standard
     deviation s that is log(s); log(1 + (s/u)^2) when the profile reaches zero, where zeta
     depends on s^2; asinh(s/u) when the estimate itself is zero, where zeta starts as a line.
+    For a correlation it is Fisher's z unless the profile reaches -1 or 1.
 
     Parameters
     ----------
@@ -187,6 +188,8 @@ class Curve:
         self._scale = self._unscale = lambda value: value
         if kind in ("sd", "sigma"):
             self._choose_scale()
+        elif kind == "cor" and max(-self.value[0], self.value[-1]) < 1.0:
+            self._scale, self._unscale = np.arctanh, np.tanh
         x = self._scale(self.value)
         self._forward = self._backward = None
         if len(x) >= 4:
