@@ -168,7 +168,8 @@ class ManyCriterion:
         self.size = sum(sizes)
         self.factor_of = np.repeat([t.factor for t in terms], sizes).astype(np.int32)
         self.floors = [FLOOR / math.sqrt(max(products.n / products.ZtWZ[t.factor].shape[0], 1.0)) for t in terms]
-        self._blas_matters = kernel.q > BLAS_MATTERS
+        # with a core of other factors BLAS starts threads at a few dozen unknowns
+        self._blas_matters = kernel.q > BLAS_MATTERS or kernel.nf > 1
         self.evaluations = 0
 
     def roots(self, par, who):

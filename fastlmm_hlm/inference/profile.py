@@ -182,6 +182,7 @@ class Curve:
     def __init__(self, value, zeta, kind, bounds):
         from scipy.interpolate import CubicSpline, PchipInterpolator
 
+        self._ends = value[0], value[-1]      # zeta may stay the same on the way there
         before = np.concatenate([[-np.inf], np.maximum.accumulate(zeta)[:-1]])
         keep = zeta > before + 1e-10
         self.value, self.roots, self.bounds = value[keep], zeta[keep], bounds
@@ -230,9 +231,9 @@ class Curve:
     def at(self, root):
         """Value at one root: the bound where the profile ends there first, NaN beyond it."""
         if root < self.roots[0]:
-            return self.bounds[0] if self.value[0] <= self.bounds[0] else math.nan
+            return self.bounds[0] if self._ends[0] <= self.bounds[0] else math.nan
         if root > self.roots[-1]:
-            return self.bounds[1] if self.value[-1] >= self.bounds[1] else math.nan
+            return self.bounds[1] if self._ends[1] >= self.bounds[1] else math.nan
         near = int(np.argmin(np.abs(self.roots - root)))
         if abs(self.roots[near] - root) < 1e-7:
             return float(self.value[near])
