@@ -102,7 +102,8 @@ class MaximumLikelihood:
 
     def basis_of(self, t):
         """B with the user's random effects of a term = B @ those of the summed columns."""
-        return self.criterion._basis_of(self.terms[t])
+        term = self.terms[t]
+        return self.centrings[term.factor].B[term.columns, term.columns]
 
 
 def _lifted(criterion, par):

@@ -227,7 +227,7 @@ class Refitter:
         k, who = len(par), np.arange(len(par))
         roots = many.roots(par, who)
         deviations = np.stack([_smallest(root) for root in roots], axis=1)
-        bases = [self.criterion._basis_of(term) for term in self.design.terms]
+        bases = [self.centrings[term.factor].B[term.columns, term.columns] for term in self.design.terms]
         templates = [lower_factors(B @ T @ root) for B, T, root in zip(bases, many.bases, roots)]
         usable, ldL2, ldRX2, pwrss, beta, u, b, RX = many.solve(
             [np.linalg.solve(B, T) for B, T in zip(bases, templates)], who

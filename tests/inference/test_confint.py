@@ -119,6 +119,16 @@ def test_t_intervals_take_the_degrees_of_freedom_they_are_given(monkeypatch):
     np.testing.assert_allclose(half, [student.ppf(0.975, 5) * 2.0, norm.ppf(0.975) * 3.0])
 
 
+def test_t_intervals_of_sleepstudy_have_the_17_degrees_of_freedom_of_its_subjects():
+    fit = fitted("slopes")
+    half = student.ppf(0.975, 17.0) * fit.bse
+    for ddf in ("Satterthwaite", "Kenward-Roger"):
+        ours = confint(fit, "beta_", method="Wald", ddf=ddf)
+        np.testing.assert_allclose((ours.iloc[:, 1] - ours.iloc[:, 0]) / 2, half, rtol=1e-4)
+    z = confint(fit, "beta_", method="Wald", ddf="lme4")
+    np.testing.assert_allclose(z, confint(fit, "beta_", method="Wald"))
+
+
 @pytest.mark.parametrize("arguments, message", [
     ({"method": "bayes"}, "'bayes' is not known"), ({"level": 0.0}, "level = 0.0"), ({"level": 95}, "level = 95"),
     ({"level": "high"}, "level"), ({"ddf": "Satterthwaite"}, "belongs to method='Wald'"), ({"parm": 6}, "count from 0 to 5"),

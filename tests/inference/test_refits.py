@@ -15,14 +15,16 @@ from some_models import MODELS, fitted
 # to rounding, and what is smooth at the optimum to about the root of 1e-11 over its curvature.
 SAME_CRITERION = 1e-9
 SAME = 1e-7
-# Variances near zero go with the square of theta, whose own digits are fewer there.
+# Here the criterion is flat: within 1e-11 of its minimum lie estimates that differ by 4e-7, and
+# refit() stops among them as well.
+FLAT = {"compound symmetry": 1e-6}
 REPLICATES = 12
-REFITTED = [name for name in MODELS if name != "no fixed effects"]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_refits_are_fits_of_the_same_response(name):
     fit = fitted(name)
+    same = FLAT.get(name, SAME)
     y = simulate_responses(fit, REPLICATES, seed=3)
     refitter = Refitter(fit)
     ours = refitter.fit(refitter.responses(y))
@@ -34,15 +36,15 @@ def test_refits_are_fits_of_the_same_response(name):
         e, f = theirs._estimates, refitter.estimates_of(ours, i)
         assert abs(f.criterion - e.criterion) < SAME_CRITERION * max(1.0, abs(e.criterion))
         assert ours.singular[i] == theirs.isSingular()
-        assert abs(f.sigma - e.sigma) < SAME * e.sigma
+        assert abs(f.sigma - e.sigma) < same * e.sigma
         se = theirs.bse.to_numpy() if e.p else np.ones(0)
-        assert np.abs((f.beta - e.beta) / se).max(initial=0.0) < SAME
+        assert np.abs((f.beta - e.beta) / se).max(initial=0.0) < same
         for a, b in zip(f.templates, e.templates):
             scale = max(1.0, np.abs(b @ b.T).max())
-            assert np.abs(a @ a.T - b @ b.T).max() < SAME * scale
-        np.testing.assert_allclose(f.RX, e.RX, atol=SAME * np.abs(e.RX).max(initial=1.0))
+            assert np.abs(a @ a.T - b @ b.T).max() < same * scale
+        np.testing.assert_allclose(f.RX, e.RX, atol=same * np.abs(e.RX).max(initial=1.0))
         for a, b in zip(f.b, e.b):
-            np.testing.assert_allclose(a, b, atol=20 * SAME * max(1.0, np.abs(b).max()))
+            np.testing.assert_allclose(a, b, atol=20 * same * max(1.0, np.abs(b).max()))
 
 
 def test_a_refit_of_the_own_response_is_the_fit():
