@@ -24,6 +24,7 @@ from fastlmm_hlm.model.fitting import (
     with_changes,
 )
 from fastlmm_hlm.model.getme import component
+from fastlmm_hlm.model.submodel import submodel, with_likelihood
 from fastlmm_hlm.model.summary import Summary, rows_left_out
 from fastlmm_hlm.report.html import summary_html
 from fastlmm_hlm.report.parts import SummaryParts, lmm_title
@@ -582,12 +583,11 @@ class LinearMixedModel:
 
     def refitML(self):  # noqa: N802
         """The same model by maximum likelihood."""
-        if not self._estimates.reml:
-            return self
-        if not self._response_replaced:
-            return self.update(REML=False)
-        y = self._rows_or_raise("refitML").design.y
-        return self._with_response(y, with_changes(self._settings, REML=False, start=None))
+        return with_likelihood(self, reml=False)
+
+    def _submodel(self, formula, REML=None):  # noqa: N803
+        """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
+        return submodel(self, formula, REML)
 
     def update(self, formula=None, **changes):
         """Fit again with some arguments changed.
