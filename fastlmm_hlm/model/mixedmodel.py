@@ -372,6 +372,26 @@ class LinearMixedModel:
         sizes = [len(t.names) for t in self._terms]
         return lambda theta: criterion.evaluate_templates(checked_templates(theta, sizes, "devfun"))[3]
 
+    # --- comparison with other models ------------------------------------------------
+
+    def anova(self, *others, refit=True, model_names=None):
+        """Likelihood ratio tests against other models; see `fastlmm_hlm.inference.comparison.compare_models`."""
+        from fastlmm_hlm.inference.comparison import compare_models
+
+        return compare_models([self, *others], refit, model_names)
+
+    def drop1(self, test="Chisq", scope=None, k=2, ddf=None):
+        """Single term deletions from the fixed part; see `fastlmm_hlm.inference.drop1.drop1`."""
+        from fastlmm_hlm.inference.drop1 import drop1
+
+        return drop1(self, test, scope, k, ddf)
+
+    def ranova(self, reduce_terms=True):
+        """Likelihood ratio tests of the random terms; see `fastlmm_hlm.inference.ranova.ranova`."""
+        from fastlmm_hlm.inference.ranova import ranova
+
+        return ranova(self, reduce_terms)
+
     # --- rows ------------------------------------------------------------------------
 
     def fitted(self):

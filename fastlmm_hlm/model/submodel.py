@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastlmm_hlm.criterion.estimates import templates_of
 from fastlmm_hlm.design.basis import Centring, no_centring
 from fastlmm_hlm.design.covariance import covariance_structure
 from fastlmm_hlm.design.design import Design, GroupingFactor, RandomTerm
@@ -66,7 +65,7 @@ def with_likelihood(fit, reml):
     if bool(reml) == fit.isREML():
         return fit
     design = _design_of(fit)
-    start = fit._estimates.templates if fit._deviations.min(initial=1.0) > TOO_SMALL_TO_START else None
+    start = fit._estimates.templates if _interior(fit) else None
     return _solved(fit, with_changes(fit._settings, REML=bool(reml), start=None), design, fit._products, start,
                    fit._dropped_columns, fit._kept_columns)
 
@@ -298,18 +297,17 @@ def _design_of(fit):
 
 
 def _starting_templates(fit, random):
-    """Templates of the smaller model from those of the fit, or None where they are near the boundary."""
-    start = []
-    for term in random:
-        nc = len(term.C)
-        Psi = np.zeros((nc, nc))
-        for own, T in zip(fit._terms, fit._estimates.templates):
-            if own.factor == term.factor:
-                Psi[own.columns, own.columns] = T @ T.T
-        P = np.linalg.pinv(term.C)
-        values, vectors = np.linalg.eigh(P @ Psi @ P.T)
-        start.append(vectors * np.sqrt(np.maximum(values, 0.0)))
-    return start if fit._deviations.min(initial=1.0) > TOO_SMALL_TO_START else None
+    """The templates of the fit where only fixed terms leave; None, for the start by moments, elsewhere.
+
+    Balanced designs are solved by the moments at once, and near the boundary they are
+    the better start too.
+    """
+    same = [term.bar.text for term in random] == [term.text for term in fit._terms]
+    return fit._estimates.templates if same and _interior(fit) else None
+
+
+def _interior(fit):
+    return fit._deviations.min(initial=1.0) > TOO_SMALL_TO_START
 
 
 def _solved(fit, settings, design, products, start, dropped, kept):
