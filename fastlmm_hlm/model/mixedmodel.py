@@ -605,6 +605,10 @@ class LinearMixedModel:
         """The same model by maximum likelihood."""
         return with_likelihood(self, reml=False)
 
+    def _with_criterion(self, reml):
+        """The same model by REML or by maximum likelihood; itself if it is."""
+        return with_likelihood(self, reml)
+
     def _submodel(self, formula, REML=None):  # noqa: N803
         """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
         return submodel(self, formula, REML)
