@@ -4,11 +4,13 @@ import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, without_term, written_out
+from fastlmm_hlm.formula.terms import full_dummy_factors
 from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
 from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.deparse import deparse_lines
 
 TESTS = ("Chisq", "none")
+F_COLUMNS = ["Sum Sq", "Mean Sq", "NumDF", "DenDF", "F value", "Pr(>F)"]
 
 
 def drop1(fit, test="Chisq", scope=None, k=2, ddf=None):
@@ -104,3 +106,47 @@ def _without(fit, label):
     """The fit without one fixed term, by the same criterion."""
     terms = fit._spec.fixed_recipe.terms
     return fit._submodel(without_term(written_out(str(fit.formula), terms), label))
+
+
+def f_tests(fit, scope, ddf):
+    """F tests of single fixed terms, without refits.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    scope : str, sequence of str or None
+    ddf : {"Satterthwaite", "Kenward-Roger"}
+
+    Returns
+    -------
+    AnovaTable
+        Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F).
+    """
+    from scipy.stats import f
+
+    from fastlmm_hlm.inference.ddf import canonical_name, method_of
+
+    labels = terms_in_scope(fit, scope, "drop1")
+    method, mean_square = method_of(fit, ddf), fit.sigma() ** 2
+    rows = []
+    for label in labels:
+        F, ndf, ddf_ = method.f_test(_hypothesis(fit, label))
+        rows.append((F * ndf * mean_square, F * mean_square, ndf, ddf_, F, f.sf(F, ndf, ddf_)))
+    columns = dict(zip(F_COLUMNS, np.array(rows, dtype=float).reshape(len(labels), len(F_COLUMNS)).T))
+    heading = [f"Single term deletions using {canonical_name(ddf, 'drop1')}'s method:", "", "Model:",
+               *deparse_lines(str(fit.formula))]
+    return AnovaTable.make(columns, labels, heading)
+
+
+def _hypothesis(fit, label):
+    """L with L beta = 0 when a term is left out, (q, p)."""
+    recipe = fit._spec.fixed_recipe
+    terms, number = recipe.terms, recipe.terms.labels.index(label) + 1
+    left = [term for k, term in enumerate(terms.terms, start=1) if k != number]
+    coding = dict(zip(terms.terms, full_dummy_factors(terms.terms, set(recipe.levels), terms.intercept)))
+    if [coding[term] for term in left] == full_dummy_factors(left, set(recipe.levels), terms.intercept):
+        own = np.isin(fit._kept_columns, np.flatnonzero(recipe.assign == number))
+        return np.eye(len(own))[own]
+    from fastlmm_hlm.inference.restriction import restriction_matrix
+
+    return restriction_matrix(fit, _without(fit, label), "drop1")

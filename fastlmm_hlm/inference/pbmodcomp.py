@@ -12,7 +12,7 @@ from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, 
 from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.restriction import formula_change
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
-from fastlmm_hlm.report.coefmat import printcoefmat
+from fastlmm_hlm.report.anovatable import CoefficientTable
 
 # A larger model whose deviance exceeds that of the smaller by more than this was not fitted to its optimum.
 ROUNDING = 1e-5
@@ -74,41 +74,21 @@ class BootstrapComparison:
             "Bartlett": (bartlett, df, np.nan, stats.chi2.sf(bartlett, df)),
             "F": (stat, df, ddf, f_p),
         }
-        table = ComparisonTable.from_dict(rows, orient="index", columns=["stat", "df", "ddf", "p.value"])
-        table.heading = self._heading()
-        return table
+        return CoefficientTable.make(pd.DataFrame(rows, index=["stat", "df", "ddf", "p.value"]).T, self._heading(), [0])
 
     def _heading(self):
-        text = f"Bootstrap test; time: {self.seconds:.2f} sec; samples: {self.nsim}; extremes: {self.extremes};\n"
+        lines = [f"Bootstrap test; time: {self.seconds:.2f} sec; samples: {self.nsim}; extremes: {self.extremes};"]
         if self.failed:
-            text += f"Requested samples: {self.nsim} Used samples: {len(self.ref)} Extremes: {self.extremes}\n"
-        return text + f"large : {self.large}\n{self.small}\n"
+            lines.append(f"Requested samples: {self.nsim} Used samples: {len(self.ref)} Extremes: {self.extremes}")
+        return [*lines, f"large : {self.large}", self.small]
 
     def __str__(self):
-        return self._heading() + printcoefmat(self.test, tst_ind=[0], has_pvalue=True, na_print="")
+        return str(CoefficientTable.make(self.test, self._heading(), [0]))
 
     __repr__ = __str__
 
-
-class ComparisonTable(pd.DataFrame):
-    """A table of tests that prints under a heading, the first column as the test statistic.
-
-    Attributes
-    ----------
-    heading : str
-    """
-
-    _metadata = ["heading"]
-
-    @property
-    def _constructor(self):
-        return pd.DataFrame
-
-    def __str__(self):
-        table = printcoefmat(pd.DataFrame(self), tst_ind=[0], has_pvalue=True, na_print="")
-        return getattr(self, "heading", "") + table
-
-    __repr__ = __str__
+    def _repr_html_(self):
+        return CoefficientTable.make(self.test, self._heading(), [0])._repr_html_()
 
 
 def PBmodcomp(large, small, nsim=1000, seed=None):  # noqa: N802 - pbkrtest's name
