@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastlmm_hlm.design.basis import Centring
+from fastlmm_hlm.design.basis import Centring, no_centring
 from fastlmm_hlm.design.crossprod import CrossProducts
 
 
@@ -105,31 +105,35 @@ def _other_way(indptr, indices, values, nl):
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), level_g[order], np.swapaxes(values[order], 1, 2)
 
 
-def residual_sum_of_squares(products, kept=None):
-    """Weighted residual sum of squares of the linear model without random effects, with its determinant.
+def fixed_columns_only(products, centring, kept):
+    """Cross-products of a linear model with some of the fixed columns and no random effects.
 
     Parameters
     ----------
     products : CrossProducts
-    kept : sequence of int, optional
-        Columns of X as they are summed; all by default.
+    centring : Centring
+        Of the fixed columns.
+    kept : sequence of int
+        The columns that stay.
 
     Returns
     -------
-    rss : float
-    log_det : float
-        log |X'WX|.
+    CrossProducts
     """
-    kept = np.arange(products.p) if kept is None else np.asarray(kept, dtype=int)
-    XtX = products.XyWXy[np.ix_(kept, kept)]
-    Xty, yty = products.XyWXy[kept, -1], products.XyWXy[-1, -1]
-    if not len(kept):
+    C = np.eye(products.p)[:, list(kept)]
+    return restricted_products(products, ColumnMap(C, centring, no_centring(len(kept))), [])
+
+
+def residual_sum_of_squares(products):
+    """Weighted residual sum of squares of the linear model without random effects, and log |X'WX|."""
+    p = products.p
+    XtX, Xty, yty = products.XyWXy[:p, :p], products.XyWXy[:p, p], products.XyWXy[p, p]
+    if not p:
         return float(yty), 0.0
     scale = 1.0 / np.sqrt(np.diagonal(XtX))
     R = np.linalg.cholesky(XtX * np.outer(scale, scale)).T
     half = np.linalg.solve(R.T, Xty * scale)
-    log_det = 2.0 * float(np.log(np.diagonal(R)).sum() - np.log(scale).sum())
-    return float(yty - half @ half), log_det
+    return float(yty - half @ half), 2.0 * float(np.log(np.diagonal(R)).sum() - np.log(scale).sum())
 
 
 def linear_model_criterion(products, reml):

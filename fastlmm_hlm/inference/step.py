@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastlmm_hlm.design.restrict import residual_sum_of_squares
+from fastlmm_hlm.design.restrict import fixed_columns_only, residual_sum_of_squares
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, marginal_to, without_term, written_out
 from fastlmm_hlm.inference.comparison import require_fit
@@ -207,8 +207,7 @@ def _reduce_linear(fit, formula, alpha, kept):
     intercept = [place[j] for j in np.flatnonzero(recipe.assign == 0) if j in place]
     while True:
         here = intercept + [j for label in left for j in columns[label]]
-        rss = residual_sum_of_squares(products, sorted(here))[0]
-        tests = {left[i]: _linear_test(products, here, columns[left[i]], rss)
+        tests = {left[i]: _linear_test(products, fit._x_centring, here, columns[left[i]])
                  for i in droppable([sets[label] for label in left])}
         candidates = [label for label in tests if label not in kept]
         worst = max(candidates, key=lambda label: tests[label]["Pr(>F)"], default=None)
@@ -222,13 +221,14 @@ def _reduce_linear(fit, formula, alpha, kept):
     return _eliminated(values, LM_COLUMNS, [FIXED_TITLE]), formula
 
 
-def _linear_test(products, columns, dropped, rss):
+def _linear_test(products, centring, columns, dropped):
     """F test of some columns of a linear model, as R's drop1 of lm."""
     from scipy.stats import f
 
     n = products.n
     smaller = sorted(set(columns) - set(dropped))
-    more = residual_sum_of_squares(products, smaller)[0]
+    rss, more = (residual_sum_of_squares(fixed_columns_only(products, centring, kept))[0]
+                 for kept in (sorted(columns), smaller))
     df, residual = len(dropped), n - len(columns)
     F = (more - rss) / df / (rss / residual)
     return {"Df": df, "Sum of Sq": more - rss, "RSS": more, "AIC": n * np.log(more / n) + 2 * len(smaller),

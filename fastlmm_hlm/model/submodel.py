@@ -67,7 +67,7 @@ def with_likelihood(fit, reml):
     design = _design_of(fit)
     start = fit._estimates.templates if _interior(fit) else None
     return _solved(fit, with_changes(fit._settings, REML=bool(reml), start=None), design, fit._products, start,
-                   fit._dropped_columns, fit._kept_columns)
+                   fit._dropped_columns, fit._kept_columns, fit._dependence)
 
 
 # --- finding the columns ---------------------------------------------------------
@@ -310,7 +310,7 @@ def _interior(fit):
     return fit._deviations.min(initial=1.0) > TOO_SMALL_TO_START
 
 
-def _solved(fit, settings, design, products, start, dropped, kept):
+def _solved(fit, settings, design, products, start, dropped, kept, dependence=None):
     """A fit like `fit` for another design; what it remembers of its own results is left behind."""
     control = replace(settings.control, check_conv_singular="ignore")
     centrings = [factor.centring for factor in design.factors]
@@ -324,7 +324,8 @@ def _solved(fit, settings, design, products, start, dropped, kept):
     rows = fit._rows
     new._rows = None if rows is None else Rows(design, rows.index, rows.positions, rows.n_input, rows.padded,
                                                rows.padded_index)
-    new._adopt(Fitted(design, products, criterion, estimates, deviations, optinfo, messages, list(dropped), kept))
+    new._adopt(Fitted(design, products, criterion, estimates, deviations, optinfo, messages, list(dropped), kept,
+                      dependence))
     new._weighted = fit._weighted
     if rows is None:
         new._quantiles = None
