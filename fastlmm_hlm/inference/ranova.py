@@ -11,6 +11,8 @@ from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.deparse import deparse_lines
 
 TITLE = "ANOVA-like table for random-effects: Single term deletions"
+# A statistic below this is rounding of the two criteria.
+NOTHING = 1e-8
 COLUMNS = ["npar", "logLik", "AIC", "LRT", "Df", "Pr(>Chisq)"]
 
 
@@ -118,6 +120,7 @@ def reduction_table(fit, made, heading):
     npar = np.array([fit.npar, *(r.npar for r in made)])
     loglik = np.array([float(fit.logLik()), *(r.logLik for r in made)])
     lrt = 2.0 * (loglik[0] - loglik)
+    lrt[np.abs(lrt) < NOTHING] = 0.0
     df = (npar[0] - npar).astype(float)
     lrt[0] = df[0] = np.nan
     values = (npar, loglik, -2.0 * (loglik - npar), lrt, df, chisq_pvalue(lrt, df))

@@ -19,8 +19,8 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr coef deviance df_residual fitted fixef formula getME group_lines group_slopes isGLMM "
-    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights"
+    "AIC BIC REMLcrit VarCorr anova coef deviance df_residual drop1 fitted fixef formula getME group_lines group_slopes isGLMM "
+    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef ranova rePCA refit refitML residuals sigma step summary update vcov weights"
 ).split()
 GENERICS += (
     "augment check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity "

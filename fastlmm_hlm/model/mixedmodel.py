@@ -392,6 +392,12 @@ class LinearMixedModel:
 
         return ranova(self, reduce_terms)
 
+    def step(self, **how):
+        """Backward elimination of terms; see `fastlmm_hlm.inference.step.step`."""
+        from fastlmm_hlm.inference.step import step
+
+        return step(self, **how)
+
     # --- rows ------------------------------------------------------------------------
 
     def fitted(self):
