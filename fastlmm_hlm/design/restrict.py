@@ -121,7 +121,27 @@ def fixed_columns_only(products, centring, kept):
     CrossProducts
     """
     C = np.eye(products.p)[:, list(kept)]
-    return restricted_products(products, ColumnMap(C, centring, no_centring(len(kept))), [])
+    return restricted_products(products, ColumnMap(C, centring, basis_left(centring, C)), [])
+
+
+def basis_left(old, C):
+    """Centring of the fixed columns that stay: the old one if those that make up the constant stay.
+
+    Parameters
+    ----------
+    old : Centring
+    C : ndarray (p, p_small)
+        Columns that stay, of zeros and ones; one that is a sum of several ends the centring.
+
+    Returns
+    -------
+    Centring
+    """
+    kept = C.argmax(axis=0)
+    ones = np.flatnonzero((old.B != np.eye(len(old.B))).any(axis=1))
+    if (C.sum(axis=0) != 1.0).any() or not np.isin(ones, kept).all():
+        return no_centring(C.shape[1])
+    return Centring(old.centre[kept], old.B[np.ix_(kept, kept)])
 
 
 def residual_sum_of_squares(products):

@@ -59,11 +59,17 @@ def written_out(formula, terms):
     -------
     Formula
     """
+    formula = without_dot(formula, terms)
+    return Formula(" + ".join([formula.fixed_text, *formula.random_texts]))
+
+
+def without_dot(formula, terms):
+    """A formula with the columns that `.` stands for; parameters as in `written_out`."""
     formula = parse_formula(formula)
-    fixed = formula.fixed_text
-    if any(isinstance(node, Name) and node.text == "." for node in walk(formula.fixed_node)):
-        right = [*terms.labels, *(f"offset({deparse(node)})" for node in terms.offsets)]
-        fixed = f"{formula.response} ~ " + " + ".join(right or ["1"]) + ("" if terms.intercept else " - 1")
+    if not any(isinstance(node, Name) and node.text == "." for node in walk(formula.fixed_node)):
+        return formula
+    right = [*terms.labels, *(f"offset({deparse(node)})" for node in terms.offsets)]
+    fixed = f"{formula.response} ~ " + " + ".join(right or ["1"]) + ("" if terms.intercept else " - 1")
     return Formula(" + ".join([fixed, *formula.random_texts]))
 
 
@@ -73,7 +79,7 @@ def simplified(formula):
 
 
 def without_term(formula, label):
-    """A formula without one fixed term; `.` and the like must have been written out."""
+    """A formula without one fixed term; it holds no `.`."""
     return update_formula(formula, f". ~ . - {label}")
 
 

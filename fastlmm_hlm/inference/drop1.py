@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.formula.reduce import droppable, without_term, written_out
+from fastlmm_hlm.formula.reduce import droppable, without_dot, without_term
 from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
 from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.deparse import deparse_lines
@@ -104,7 +104,7 @@ def _formula_labels(scope):
 def _without(fit, label):
     """The fit without one fixed term, by the same criterion."""
     terms = fit._spec.fixed_recipe.terms
-    return fit._submodel(without_term(written_out(str(fit.formula), terms), label))
+    return fit._submodel(without_term(without_dot(str(fit.formula), terms), label))
 
 
 def f_tests(fit, scope, ddf):

@@ -9,7 +9,6 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, warn_user
 from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, require_fit
-from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.restriction import formula_change
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
 from fastlmm_hlm.report.anovatable import CoefficientTable
@@ -174,6 +173,8 @@ def _reference(large, small, nsim, seed):
         In the order of the replicates, those that failed left out.
     failed : int
     """
+    from fastlmm_hlm.inference.refits import Refitter
+
     simulator, sequence = simulator_of(small, caller="PBmodcomp"), seed_sequence(seed)
     fitters = [Refitter(large, "PBmodcomp"), Refitter(small, "PBmodcomp")]
     step = min(fitter.at_a_time for fitter in fitters)

@@ -8,7 +8,6 @@ from fastlmm_hlm.design.restrict import linear_model_criterion
 from fastlmm_hlm.formula.reduce import reductions, simplified, with_bar_replaced, written_out
 from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
 from fastlmm_hlm.report.anovatable import AnovaTable
-from fastlmm_hlm.report.deparse import deparse_lines
 
 TITLE = "ANOVA-like table for random-effects: Single term deletions"
 # A statistic below this is rounding of the two criteria.
@@ -64,7 +63,7 @@ def ranova(fit, reduce_terms=True):
     require_fit(fit, "ranova")
     formula = random_terms_written_out(fit)
     made = single_reductions(fit, formula, reduce_terms)
-    return reduction_table(fit, made, [TITLE, "", "Model:", *deparse_lines(simplified(formula).text)])
+    return reduction_table(fit, made, [TITLE, "", "Model:", simplified(formula).text])
 
 
 def random_terms_written_out(fit):

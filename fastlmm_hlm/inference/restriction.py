@@ -52,10 +52,10 @@ def smaller_model(large, small, caller):
 
 def formula_change(large, change):
     """A smaller model from a change of the formula, on the criterion of the larger."""
-    from fastlmm_hlm.formula.reduce import written_out
+    from fastlmm_hlm.formula.reduce import without_dot
     from fastlmm_hlm.formula.update import update_formula
 
-    return large._submodel(update_formula(written_out(str(large.formula), large._spec.fixed_recipe.terms), change))
+    return large._submodel(update_formula(without_dot(str(large.formula), large._spec.fixed_recipe.terms), change))
 
 
 def restriction_matrix(large, small, caller):

@@ -6,12 +6,11 @@ import numpy as np
 
 from fastlmm_hlm.design.restrict import fixed_columns_only, residual_sum_of_squares
 from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.formula.reduce import droppable, marginal_to, without_term, written_out
+from fastlmm_hlm.formula.reduce import droppable, marginal_to, without_dot, without_term
 from fastlmm_hlm.inference.comparison import require_fit
 from fastlmm_hlm.inference.drop1 import F_COLUMNS, f_tests
 from fastlmm_hlm.inference.ranova import COLUMNS, random_terms_written_out, reduction_table, single_reductions
 from fastlmm_hlm.report.anovatable import AnovaTable
-from fastlmm_hlm.report.deparse import deparse_lines
 
 RANDOM_TITLE = "Backward reduced random-effect table:"
 FIXED_TITLE = "Backward reduced fixed-effect table:"
@@ -55,7 +54,7 @@ class StepResult:
 
     def __str__(self):
         parts = [str(table) for table in (self.random, self.fixed) if table is not None]
-        return "\n".join([*parts, "Model found:\n" + "".join(f"{line}\n" for line in deparse_lines(self.formula))])
+        return "\n".join([*parts, f"Model found:\n{self.formula}\n"])
 
     __repr__ = __str__
 
@@ -148,6 +147,8 @@ def _reduce_random(fit, alpha):
         here, formula = made[worst].fit, made[worst].formula
         if here is None:
             break
+    if here is fit:
+        formula = without_dot(str(fit.formula), fit._spec.fixed_recipe.terms)
     return _eliminated(values, COLUMNS, [RANDOM_TITLE, ""]), here, formula
 
 
@@ -178,7 +179,7 @@ def _reduce_fixed(fit, formula, alpha, kept, ddf):
             break
         count += 1
         values.append((candidates[worst], float(count), tests.loc[candidates[worst]]))
-        formula = without_term(written_out(formula, here._spec.fixed_recipe.terms), candidates[worst])
+        formula = without_term(formula, candidates[worst])
         here = here._submodel(formula)
     heading = [FIXED_TITLE, f"Degrees of freedom method: {_method_name(ddf)} ", ""]
     return _eliminated(values, F_COLUMNS, heading), here, formula

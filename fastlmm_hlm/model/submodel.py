@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastlmm_hlm.design.basis import Centring, no_centring
+from fastlmm_hlm.design.basis import no_centring
 from fastlmm_hlm.design.covariance import covariance_structure
 from fastlmm_hlm.design.design import Design, GroupingFactor, RandomTerm
-from fastlmm_hlm.design.restrict import ColumnMap, restricted_products
+from fastlmm_hlm.design.restrict import ColumnMap, basis_left, restricted_products
 from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.deparse import deparse
@@ -210,7 +210,7 @@ def _in_lme4s_order(fit, terms):
 
 
 def _from_products(fit, formula, reml, fixed, random):
-    x_map = ColumnMap(fixed.C, fit._x_centring, _fixed_basis(fit._x_centring, fixed.C))
+    x_map = ColumnMap(fixed.C, fit._x_centring, basis_left(fit._x_centring, fixed.C))
     factors = list(dict.fromkeys(term.factor for term in random))
     terms, maps = [None] * len(random), []
     for f, old in enumerate(factors):
@@ -235,15 +235,6 @@ def _from_products(fit, formula, reml, fixed, random):
     new._all_x_names = list(fixed.names)
     new._spec = _smaller_spec(fit, formula, fixed, random)
     return new
-
-
-def _fixed_basis(old, C):
-    """Centring of the smaller X: the old one if the columns that make up the constant stay."""
-    kept = C.argmax(axis=0)
-    ones = np.flatnonzero((old.B != np.eye(len(old.B))).any(axis=1))
-    if (C.sum(axis=0) != 1.0).any() or not np.isin(ones, kept).all():
-        return no_centring(C.shape[1])
-    return Centring(old.centre[kept], old.B[np.ix_(kept, kept)])
 
 
 def _centre_block(centring, old, term, covariance, columns):
