@@ -89,13 +89,32 @@ def chisq_pvalue(statistic, df):
     -------
     ndarray, shape (k,)
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     statistic, df = np.asarray(statistic, dtype=float), np.asarray(df, dtype=float)
     known = df > 0
     p = np.full(len(df), np.nan)
-    p[known] = chi2.sf(statistic[known], df[known])
+    p[known] = chdtrc(df[known], np.maximum(statistic[known], 0.0))
     return p
+
+
+def f_pvalue(F, ndf, ddf):
+    """Upper tail of the F distribution; NaN where a degree of freedom is not positive.
+
+    Parameters
+    ----------
+    F, ndf, ddf : float
+        ddf may be infinite.
+
+    Returns
+    -------
+    float
+    """
+    from scipy.special import chdtrc, fdtrc
+
+    if not (ndf > 0 and ddf > 0):
+        return np.nan
+    return float(chdtrc(ndf, F * ndf) if np.isinf(ddf) else fdtrc(ndf, ddf, F))
 
 
 def _is_fit(thing):

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, without_dot, without_term
-from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import chisq_pvalue, f_pvalue, require_fit
 from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.deparse import deparse_lines
 
@@ -121,8 +121,6 @@ def f_tests(fit, scope, ddf):
     AnovaTable
         Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F).
     """
-    from scipy.stats import f
-
     from fastlmm_hlm.inference.ddf import canonical_name, method_of
 
     labels = terms_in_scope(fit, scope, "drop1")
@@ -130,7 +128,7 @@ def f_tests(fit, scope, ddf):
     rows = []
     for label in labels:
         F, ndf, ddf_ = method.f_test(_hypothesis(fit, label))
-        rows.append((F * ndf * mean_square, F * mean_square, ndf, ddf_, F, f.sf(F, ndf, ddf_)))
+        rows.append((F * ndf * mean_square, F * mean_square, ndf, ddf_, F, f_pvalue(F, ndf, ddf_)))
     columns = dict(zip(F_COLUMNS, np.array(rows, dtype=float).reshape(len(labels), len(F_COLUMNS)).T))
     heading = [f"Single term deletions using {canonical_name(ddf, 'drop1')}'s method:", "", "Model:",
                *deparse_lines(str(fit.formula))]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm.inference.comparison import require_fit
+from fastlmm_hlm.inference.comparison import f_pvalue, require_fit
 from fastlmm_hlm.inference.ddf import method_of
 from fastlmm_hlm.inference.restriction import smaller_model
 from fastlmm_hlm.report.anovatable import CoefficientTable
@@ -44,7 +44,7 @@ def KRmodcomp(large, small):  # noqa: N802 - pbkrtest's name
     unscaled = _wald(L, large.fixef().to_numpy(), method.vcov)
     table = pd.DataFrame(
         {"stat": [F, unscaled], "ndf": ndf, "ddf": ddf, "F.scaling": [F / unscaled, np.nan],
-         "p.value": _f_pvalues([F, unscaled], ndf, ddf)},
+         "p.value": [f_pvalue(F, ndf, ddf), f_pvalue(unscaled, ndf, ddf)]},
         index=["Ftest", "FtestU"],
     )
     return CoefficientTable.make(table, _models(large, small, L), [0, 1, 2])
@@ -72,7 +72,7 @@ def SATmodcomp(large, small):  # noqa: N802 - pbkrtest's name
     require_fit(large, "SATmodcomp")
     small, L = smaller_model(large, small, "SATmodcomp")
     F, ndf, ddf = method_of(large, "Satterthwaite").f_test(L)
-    table = pd.DataFrame({"statistic": [F], "ndf": ndf, "ddf": ddf, "p.value": _f_pvalues([F], ndf, ddf)}, index=["[1,]"])
+    table = pd.DataFrame({"statistic": [F], "ndf": ndf, "ddf": ddf, "p.value": f_pvalue(F, ndf, ddf)}, index=["[1,]"])
     return CoefficientTable.make(table, _models(large, small, L), [0, 1])
 
 
@@ -82,12 +82,6 @@ def _wald(L, beta, vcov):
     kept = values > np.sqrt(np.finfo(float).eps) * values.max()
     along = vectors[:, kept].T @ (L @ beta)
     return float((along**2 / values[kept]).mean())
-
-
-def _f_pvalues(F, ndf, ddf):
-    from scipy.stats import f
-
-    return f.sf(np.asarray(F, dtype=float), ndf, ddf)
 
 
 def _models(large, small, L):

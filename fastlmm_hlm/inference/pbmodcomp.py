@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, warn_user
-from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, f_pvalue, require_fit
 from fastlmm_hlm.inference.restriction import formula_change
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
 from fastlmm_hlm.report.anovatable import CoefficientTable
@@ -57,21 +57,20 @@ class BootstrapComparison:
         degrees of freedom from their mean); columns stat, df, ddf, p.value.  Halekoh
         & Hojsgaard (2014), JSS 59(9), sec. 5.
         """
-        from scipy import stats
+        from scipy.special import gammaincc
 
         stat, df = self.test["stat"].iloc[0], self.test["df"].iloc[0]
         mean, variance = self.ref.mean(), self.ref.var(ddof=1) if len(self.ref) > 1 else np.nan
-        gamma = stats.gamma.sf(stat, mean**2 / variance, scale=variance / mean) if variance > 0 else np.nan
+        gamma = float(gammaincc(mean**2 / variance, stat * mean / variance)) if variance > 0 else np.nan
         bartlett = stat * df / mean if mean > 0 else np.nan
         ratio = mean / df
         ddf = 2.0 * ratio / (ratio - 1.0) if ratio != 1.0 else np.inf
-        f_p = stats.f.sf(stat / df, df, ddf) if ddf > 0 else np.nan
         rows = {
             "LRT": (stat, df, np.nan, self.test["p.value"].iloc[0]),
             "PBtest": (stat, np.nan, np.nan, self.test["p.value"].iloc[1]),
             "Gamma": (stat, np.nan, np.nan, gamma),
-            "Bartlett": (bartlett, df, np.nan, stats.chi2.sf(bartlett, df)),
-            "F": (stat, df, ddf, f_p),
+            "Bartlett": (bartlett, df, np.nan, chisq_pvalue([bartlett], [df])[0]),
+            "F": (stat, df, ddf, f_pvalue(stat / df, df, ddf)),
         }
         return CoefficientTable.make(pd.DataFrame(rows, index=["stat", "df", "ddf", "p.value"]).T, self._heading(), [0])
 

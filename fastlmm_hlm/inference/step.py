@@ -7,7 +7,7 @@ import numpy as np
 from fastlmm_hlm.design.restrict import fixed_columns_only, residual_sum_of_squares
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, marginal_to, without_dot, without_term
-from fastlmm_hlm.inference.comparison import require_fit
+from fastlmm_hlm.inference.comparison import f_pvalue, require_fit
 from fastlmm_hlm.inference.drop1 import F_COLUMNS, f_tests
 from fastlmm_hlm.inference.ranova import COLUMNS, random_terms_written_out, reduction_table, single_reductions
 from fastlmm_hlm.report.anovatable import AnovaTable
@@ -224,8 +224,6 @@ def _reduce_linear(fit, formula, alpha, kept):
 
 def _linear_test(products, centring, columns, dropped):
     """F test of some columns of a linear model, as R's drop1 of lm."""
-    from scipy.stats import f
-
     n = products.n
     smaller = sorted(set(columns) - set(dropped))
     rss, more = (residual_sum_of_squares(fixed_columns_only(products, centring, kept))[0]
@@ -233,4 +231,4 @@ def _linear_test(products, centring, columns, dropped):
     df, residual = len(dropped), n - len(columns)
     F = (more - rss) / df / (rss / residual)
     return {"Df": df, "Sum of Sq": more - rss, "RSS": more, "AIC": n * np.log(more / n) + 2 * len(smaller),
-            "F value": F, "Pr(>F)": f.sf(F, df, residual)}
+            "F value": F, "Pr(>F)": f_pvalue(F, df, residual)}

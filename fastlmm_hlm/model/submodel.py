@@ -14,7 +14,7 @@ from fastlmm_hlm.design.basis import no_centring
 from fastlmm_hlm.design.covariance import covariance_structure
 from fastlmm_hlm.design.design import Design, GroupingFactor, RandomTerm
 from fastlmm_hlm.design.restrict import ColumnMap, basis_left, restricted_products
-from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
+from fastlmm_hlm.errors import ArgumentError, DataError, RowsNotKeptError
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.deparse import deparse
 from fastlmm_hlm.formula.materialize import INTERCEPT
@@ -354,5 +354,10 @@ def _from_data(fit, formula, reml, problem):
             f"'{formula.text}' cannot be fitted from what this fit remembers ({problem}), and not from data either: "
             f"{error}"
         ) from None
+    if int(new.nobs) != int(fit.nobs):
+        raise DataError(
+            f"'{formula.text}' can use {int(new.nobs)} rows of the data, '{fit.formula}' only {int(fit.nobs)}: the number of "
+            "rows in use has changed. Leave out the rows with missing values before the first fit."
+        )
     new._settings = replace(new._settings, control=fit._settings.control)
     return new

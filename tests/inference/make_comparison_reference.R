@@ -23,6 +23,7 @@ LARGE <- c("hsb", "exam", "scots")
 
 quiet <- function(expr) suppressMessages(suppressWarnings(expr))
 text <- function(x) paste0(paste(capture.output(print(x)), collapse = "\n"), "\n")
+printed_by <- function(expr) paste0(paste(capture.output(expr), collapse = "\n"), "\n")
 table_of <- function(x) list(rows = rownames(x), columns = colnames(x), values = unname(as.matrix(as.data.frame(x))),
                              text = text(x))
 
@@ -97,7 +98,7 @@ anovas <- list(
     same = table_of(quiet(anova(ml1, ml1, model.names = c("a", "b"))))
 )
 tests <- list(
-    KR = table_of(summary(quiet(KRmodcomp(fm1, fm0)))), KR_text = text(quiet(KRmodcomp(fm1, fm0))),
+    KR = table_of(summary(quiet(KRmodcomp(fm1, fm0)))), KR_text = printed_by(invisible(summary(quiet(KRmodcomp(fm1, fm0))))),
     SAT_text = text(quiet(SATmodcomp(fm1, cbind(0, 1))))
 )
 # exactRLRT with several variance components

@@ -118,8 +118,8 @@ def test_f_tests_of_two_models_are_those_of_pbkrtest():
     fits = sleep_fits()
     kr, sat = KRmodcomp(fits["fm1"], fits["fm0"]), SATmodcomp(fits["fm1"], [0, 1])
     assert_same(kr, R["tests"]["KR"], 1e-6, 1e-9)
-    # the printed method of pbkrtest leaves the second row out, and a line of blanks above the matrix
-    assert [line for line in str(kr).splitlines() if not line.startswith("FtestU")] == R["tests"]["KR_text"].splitlines()
+    assert str(kr) == R["tests"]["KR_text"]
+    # R heads a matrix without names with a line of blanks
     assert str(sat) == R["tests"]["SAT_text"].replace("    \n", "", 1)
 
 

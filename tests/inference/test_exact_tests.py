@@ -128,6 +128,7 @@ def test_fixed_effects_may_be_tested_with_the_variance():
     assert made.sample.mean() == pytest.approx(exactLRT(fit, nsim=5000, seed=1).sample.mean() + 2.0, abs=0.15)
 
 
+@pytest.mark.filterwarnings("ignore::fastlmm_hlm.errors.SingularFitWarning")
 @pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | g) + (0 + x | g)"])
 def test_more_than_one_variance_is_refused_with_the_way_out(formula):
     with pytest.raises(ArgumentError, match="expected one variance"):
@@ -136,6 +137,7 @@ def test_more_than_one_variance_is_refused_with_the_way_out(formula):
         exactLRT(lmer(formula, unbalanced()))
 
 
+@pytest.mark.filterwarnings("ignore::fastlmm_hlm.errors.SingularFitWarning")
 def test_the_three_model_form_checks_its_models():
     data = unbalanced()
     m, mA, m0 = (lmer(f"y ~ x + {bars}", data) for bars in ("(0 + x | g)", "(1 | g) + (0 + x | g)", "(1 | g)"))

@@ -8,7 +8,7 @@ import pytest
 from some_models import MODELS, data_of, fitted
 
 from fastlmm_hlm import lmer
-from fastlmm_hlm.errors import RowsNotKeptError, SingularFitWarning
+from fastlmm_hlm.errors import DataError, RowsNotKeptError, SingularFitWarning
 
 # The criterion is at its optimum in both fits, so a difference of theta enters squared.
 CRITERION = 1e-8
@@ -116,6 +116,16 @@ def test_columns_dropped_as_dependent_come_back_when_they_are_no_longer_so():
         without_data(fit)._submodel(formula)
     kept = "y ~ x + (1 | g)"        # the dependent column leaves as well
     assert float(without_data(fit)._submodel(kept).logLik()) == pytest.approx(float(lmer(kept, data).logLik()), abs=CRITERION)
+
+
+def test_a_smaller_model_has_the_rows_of_the_larger_one_even_where_it_could_have_more():
+    data = data_of("crossed slopes")
+    data.loc[:9, "x"] = np.nan
+    fit = lmer("y ~ 0 + f + h + x + (1 | g)", data)
+    made, fresh = fit._submodel("y ~ 0 + f + h + (1 | g)"), lmer("y ~ 0 + f + h + (1 | g)", data[10:])
+    assert made.nobs == fit.nobs and float(made.logLik()) == pytest.approx(float(fresh.logLik()), abs=CRITERION)
+    with pytest.raises(DataError, match="can use 260 rows .* only 250"):
+        fit._submodel("y ~ 0 + h + (1 | g)")
 
 
 def test_contrasts_of_a_factor_that_leaves_are_forgotten():
