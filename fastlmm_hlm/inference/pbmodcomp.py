@@ -53,9 +53,11 @@ class BootstrapComparison:
         """The table with three more approximations, DataFrame.
 
         Rows Gamma (a gamma distribution with the mean and variance of the simulated
-        statistics), Bartlett (the statistic scaled to their mean) and F (denominator
-        degrees of freedom from their mean); columns stat, df, ddf, p.value.  Halekoh
-        & Hojsgaard (2014), JSS 59(9), sec. 5.
+        statistics), Bartlett (the statistic scaled to their mean) and F (the statistic
+        over df, with denominator degrees of freedom that give an F distribution the mean
+        of theirs); columns stat, df, ddf, p.value.  Halekoh & Hojsgaard (2014), JSS 59(9).
+        pbkrtest 0.5.2 takes the mean without dividing it by df, which is another F when
+        df > 1.
         """
         from scipy.special import gammaincc
 
@@ -70,7 +72,7 @@ class BootstrapComparison:
             "PBtest": (stat, np.nan, np.nan, self.test["p.value"].iloc[1]),
             "Gamma": (stat, np.nan, np.nan, gamma),
             "Bartlett": (bartlett, df, np.nan, chisq_pvalue([bartlett], [df])[0]),
-            "F": (stat, df, ddf, f_pvalue(stat / df, df, ddf)),
+            "F": (stat / df, df, ddf, f_pvalue(stat / df, df, ddf)),
         }
         return CoefficientTable.make(pd.DataFrame(rows, index=["stat", "df", "ddf", "p.value"]).T, self._heading(), [0])
 
