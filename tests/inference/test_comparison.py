@@ -72,6 +72,13 @@ def test_comparing_needs_no_data(slopes, intercepts):
     assert np.allclose(table, compare_models([slopes, intercepts], model_names=["a", "b"]), equal_nan=True, atol=1e-6)
 
 
+def test_the_heading_names_the_data_and_the_subset():
+    data = datasets.load("sleepstudy")
+    data.attrs["name"] = "sleepstudy"
+    big, small = (lmer(f"Reaction ~ Days + {bar}", data, subset="Days > 0") for bar in ("(Days | Subject)", "(1 | Subject)"))
+    assert anova(big, small).heading[1:4] == ["Data: sleepstudy", "Subset: Days > 0", "Models:"]
+
+
 def test_equal_numbers_of_parameters_have_no_p_value(slopes):
     other = sleep("Reaction ~ Days + (Days | Subject)")
     table = anova(slopes, other)
