@@ -98,25 +98,6 @@ def chisq_pvalue(statistic, df):
     return p
 
 
-def f_pvalue(F, ndf, ddf):
-    """Upper tail of the F distribution; NaN where a degree of freedom is not positive.
-
-    Parameters
-    ----------
-    F, ndf, ddf : float
-        ddf may be infinite.
-
-    Returns
-    -------
-    float
-    """
-    from scipy.special import chdtrc, fdtrc
-
-    if not (ndf > 0 and ddf > 0):
-        return np.nan
-    return float(chdtrc(ndf, F * ndf) if np.isinf(ddf) else fdtrc(ndf, ddf, F))
-
-
 def _is_fit(thing):
     return hasattr(thing, "refitML") and hasattr(thing, "npar") and hasattr(thing, "isREML")
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm.inference.comparison import f_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import require_fit
 from fastlmm_hlm.inference.ddf import method_of
 from fastlmm_hlm.inference.restriction import smaller_model
+from fastlmm_hlm.inference.tails import f_pvalue
 from fastlmm_hlm.report.anovatable import CoefficientTable
 from fastlmm_hlm.report.rformat import format_numbers
 

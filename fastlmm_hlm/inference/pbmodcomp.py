@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, warn_user
-from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, f_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, require_fit
 from fastlmm_hlm.inference.restriction import formula_change
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
+from fastlmm_hlm.inference.tails import f_pvalue
 from fastlmm_hlm.report.anovatable import CoefficientTable
 
 # A larger model whose deviance exceeds that of the smaller by more than this was not fitted to its optimum.
@@ -72,7 +73,7 @@ class BootstrapComparison:
             "PBtest": (stat, np.nan, np.nan, self.test["p.value"].iloc[1]),
             "Gamma": (stat, np.nan, np.nan, gamma),
             "Bartlett": (bartlett, df, np.nan, chisq_pvalue([bartlett], [df])[0]),
-            "F": (stat / df, df, ddf, f_pvalue(stat / df, df, ddf)),
+            "F": (stat / df, df, ddf, f_pvalue(stat / df, df, ddf) if ddf > 0 else np.nan),
         }
         return CoefficientTable.make(pd.DataFrame(rows, index=["stat", "df", "ddf", "p.value"]).T, self._heading(), [0])
 

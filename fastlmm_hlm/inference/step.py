@@ -1,15 +1,17 @@
 """Backward elimination of random and fixed terms: lmerTest's step()."""
 
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
 from fastlmm_hlm.design.restrict import fixed_columns_only, residual_sum_of_squares
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, marginal_to, without_dot, without_term
-from fastlmm_hlm.inference.comparison import f_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import require_fit
 from fastlmm_hlm.inference.drop1 import F_COLUMNS, f_tests
 from fastlmm_hlm.inference.ranova import COLUMNS, random_terms_written_out, reduction_table, single_reductions
+from fastlmm_hlm.inference.tails import f_pvalue
 from fastlmm_hlm.report.anovatable import AnovaTable
 
 RANDOM_TITLE = "Backward reduced random-effect table:"
@@ -23,7 +25,7 @@ class StepResult:
 
     Attributes
     ----------
-    random, fixed : AnovaTable or None
+    random, fixed : AnovaTable
         Terms in the order of their elimination, then those that stay; the column
         Eliminated counts eliminations and is 0 for what stays.
     formula : str
@@ -53,14 +55,13 @@ class StepResult:
         return self.model
 
     def __str__(self):
-        parts = [str(table) for table in (self.random, self.fixed) if table is not None]
-        return "\n".join([*parts, f"Model found:\n{self.formula}\n"])
+        return "\n".join([str(self.random), str(self.fixed), f"Model found:\n{self.formula}\n"])
 
     __repr__ = __str__
 
     def _repr_html_(self):
-        tables = [table._repr_html_() for table in (self.random, self.fixed) if table is not None]
-        return "".join(tables) + f"<p>Model found: <code>{self.formula}</code></p>"
+        found = f"<p>Model found: <code>{escape(self.formula)}</code></p>"
+        return self.random._repr_html_() + self.fixed._repr_html_() + found
 
 
 def step(fit, alpha_random=0.1, alpha_fixed=0.05, keep=None, reduce_random=True, reduce_fixed=True,
@@ -104,14 +105,13 @@ def step(fit, alpha_random=0.1, alpha_fixed=0.05, keep=None, reduce_random=True,
         raise ArgumentError(f"step: keep names {', '.join(map(repr, unknown))}; the fixed terms are "
                             f"{', '.join(terms.labels) or 'none'}.")
     kept = marginal_to(terms.terms, keep)
-    random, fit_or_products, formula = _reduce_random(fit, alpha_random if reduce_random else 1.0)
-    if hasattr(fit_or_products, "refitML"):
-        fixed, model, formula = _reduce_fixed(fit_or_products, formula, alpha_fixed if reduce_fixed else 1.0, kept, ddf)
+    alpha = alpha_fixed if reduce_fixed else 1.0
+    random, model, formula = _reduce_random(fit, alpha_random if reduce_random else 1.0)
+    if model is None:
+        fixed, formula = _reduce_linear(fit, formula, alpha, kept)
     else:
-        fixed, formula = _reduce_linear(fit, formula, alpha_fixed if reduce_fixed else 1.0, kept)
-        model = None
-    text = str(fit.formula) if model is fit else formula.text
-    return StepResult(random, fixed, text, model)
+        fixed, model, formula = _reduce_fixed(model, formula, alpha, kept, ddf)
+    return StepResult(random, fixed, str(fit.formula) if model is fit else formula.text, model)
 
 
 def get_model(result):
