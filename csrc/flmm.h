@@ -130,6 +130,32 @@ int flmm_pairs_nested_fill(int64_t n, int32_t nc_f, const int32_t *level_f, cons
 /* out = minimum, maximum, mean, standard deviation (divisor n) of a column, in one pass. */
 void flmm_column_moments(int64_t n, const double *values, double *out);
 
+/* --- other responses for the same model (responses.c) ------------------------ */
+
+/* Sums of several responses by level:
+ *
+ *   out[k][l] = sum over rows j of level l of  w_j z_j r_kj
+ *
+ * level  [n] or NULL        level code of each row; NULL means one level, nl = 1
+ * z      [nc]               columns
+ * r      [count * n]        responses one after the other, already shifted
+ * w      [n] or NULL        prior weights
+ * out    [count * nl * nc]  overwritten
+ *
+ * Returns FLMM_OK, or FLMM_BAD_LEVEL with the output untouched.
+ */
+int flmm_crossprod_responses(int64_t n, int32_t nc, int32_t nl, const int32_t *level, const flmm_column *z,
+                             int64_t count, const double *r, const double *w, double *out);
+
+/* Put the cross-products of another response in place of the last columns of ZtWXy and XyWXy.
+ *
+ * ZtWr  [sum nl nc]  Z'Wr, factor by factor, level by level, column fastest
+ * XrWr  [p+1]        X'Wr, then r'Wr
+ * ZtWXy [nf] -> [nl nc (p+1)], XyWXy [(p+1)(p+1)]   the arrays the criterion was made from
+ */
+void flmm_put_response(int32_t nf, int32_t p, const int32_t *nc, const int32_t *nl, const double *ZtWr,
+                       const double *XrWr, double *const *ZtWXy, double *XyWXy);
+
 /* --- the criterion (lmm.c) ------------------------------------------------- */
 
 /* Everything the criterion knows of the data.  The arrays stay the caller's and

@@ -13,6 +13,7 @@ int main(int argc, char **argv)
     test_routes();
     test_memory();
     test_working();
+    test_responses();
     test_fuzz(argc > 1 ? atoi(argv[1]) : 3000);
     return check_end();
 }

@@ -9,6 +9,7 @@ void test_lmm(void);
 void test_routes(void);
 void test_memory(void);
 void test_working(void);
+void test_responses(void);
 void test_fuzz(int rounds);
 
 #endif

@@ -70,6 +70,10 @@ cdef extern from "flmm.h" nogil:
     int flmm_pairs_nested(int64_t, int32_t, const int32_t *, int32_t, const int32_t *, int32_t *)
     int flmm_pairs_nested_fill(int64_t, int32_t, const int32_t *, const flmm_column *, int32_t,
                                const flmm_column *, const double *, const int64_t *, double *)
+    int flmm_crossprod_responses(int64_t, int32_t, int32_t, const int32_t *, const flmm_column *, int64_t,
+                                 const double *, const double *, double *)
+    void flmm_put_response(int32_t, int32_t, const int32_t *, const int32_t *, const double *, const double *,
+                           double **, double *)
     void flmm_column_moments(int64_t, const double *, double *)
     int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, int, int32_t, flmm_lmm **)
     void flmm_lmm_free(flmm_lmm *)

@@ -253,6 +253,40 @@ def crossprod_pairs(
     return indptr, indices[:pairs], values[:pairs]
 
 
+def crossprod_responses(
+    const int32_t[::1] level,         # IN  (n,) or None: all rows have one level
+    int nl,
+    Columns z,                        # IN  nc columns
+    const double[:, ::1] r,           # IN  (responses, n)
+    const double[::1] w,              # IN  (n,) or None
+):
+    """Z_l'W r for several responses r, (responses, nl * nc)."""
+    cdef int status
+    cdef Py_ssize_t count = r.shape[0], n = r.shape[1]
+    check_rows(n, z, "Z")
+    if level is not None and level.shape[0] != n:
+        raise ValueError(f"level codes have {level.shape[0]} rows, expected {n}")
+    if level is None and nl != 1:
+        raise ValueError("without level codes there is one level")
+    cdef const double *wp = weights_or_null(w, n)
+    out = np.zeros((count, nl * z.size))
+    if n == 0 or count == 0 or z.size == 0:
+        return out
+    cdef double[:, ::1] view = out
+    cdef const int32_t *lp = &level[0] if level is not None else NULL
+    with nogil:
+        status = flmm.flmm_crossprod_responses(n, z.size, nl, lp, z.ptr, count, &r[0, 0], wp, &view[0, 0])
+    check(status)
+    return out
+
+
+cdef int check_one_of_many(int status) except -1:
+    """An exception for what concerns all evaluations, silence for what concerns one."""
+    if status in (flmm.FLMM_OK, flmm.FLMM_M_NOT_POSITIVE, flmm.FLMM_X_NOT_POSITIVE, flmm.FLMM_NO_RESIDUAL):
+        return 0
+    return check(status)
+
+
 cdef class LmmKernel:
     """The criterion of one model (csrc/lmm.c); refers to the arrays it is given.
 
@@ -497,6 +531,142 @@ cdef class LmmKernel:
         self.evaluated = True
         return (out.ldL2, out.ldRX2, out.pwrss, trace if what & flmm.FLMM_TRACE else None,
                 score if what & flmm.FLMM_SCORE else None, information)
+
+    cdef double **tables_of_responses(self) except NULL:
+        """Pointers to the arrays ZtWXy, whose last columns may be overwritten."""
+        return <double **>(<PointerTable>self.keep[4]).tables + self.nf
+
+    cdef check_many(self, const double[:, ::1] Lambda, const int64_t[::1] which, const double[:, ::1] ZtWr,
+                    const double[:, ::1] XrWr):
+        if Lambda.shape[1] != self.squares or which.shape[0] != Lambda.shape[0]:
+            raise ValueError(f"Lambda must have {self.squares} columns, and one row per number of `which`")
+        if ZtWr.shape[1] != self.q or XrWr.shape[1] != self.p + 1 or ZtWr.shape[0] != XrWr.shape[0]:
+            raise ValueError(f"responses must have {self.q} and {self.p + 1} cross-products")
+        cdef Py_ssize_t i
+        for i in range(which.shape[0]):
+            if which[i] < 0 or which[i] >= ZtWr.shape[0]:
+                raise ValueError("`which` names a response that does not exist")
+
+    def evaluate_many(self, const double[:, ::1] Lambda, int what, bint reml, const int64_t[::1] which,
+                      const double[:, ::1] ZtWr, const double[:, ::1] XrWr,
+                      const int32_t[::1] factor_of=None, const double[:, ::1] D=None):
+        """Evaluations at several templates, each with a response of its own.
+
+        The last columns of the arrays ZtWXy and XyWXy that the kernel was made from
+        are overwritten; they must be writable.
+
+        Parameters
+        ----------
+        Lambda : (k, sum nc^2)
+        what : as in `evaluate`
+        which : (k,) int64
+            Row of the response of each evaluation.
+        ZtWr : (responses, q), XrWr : (responses, p+1)
+            Cross-products of the responses: Z'Wr; X'Wr and r'Wr.
+        factor_of : (nd,) int32, D : (k, sum over directions of nc^2)
+
+        Returns
+        -------
+        usable : (k,) bool
+            False where the criterion does not exist.
+        ldL2, ldRX2, pwrss : (k,)
+        trace, score : (k, sum nc^2)
+        information : (k, nd, nd)
+        """
+        cdef Py_ssize_t i, count = Lambda.shape[0]
+        cdef int32_t nd = 0
+        cdef const int32_t *fp = NULL
+        cdef Py_ssize_t numbers_of_D = 0
+        cdef const int32_t[::1] nc_view = self.nc
+        self.evaluated = False
+        self.check_many(Lambda, which, ZtWr, XrWr)
+        if what & flmm.FLMM_INFORMATION and factor_of is not None and factor_of.shape[0]:
+            nd = <int32_t>factor_of.shape[0]
+            for i in range(nd):
+                if factor_of[i] < 0 or factor_of[i] >= self.nf:
+                    raise ValueError("a direction names a factor that does not exist")
+                numbers_of_D += nc_view[factor_of[i]] * nc_view[factor_of[i]]
+            if D.shape[0] != count or D.shape[1] != numbers_of_D:
+                raise ValueError("D does not hold one nc x nc matrix per direction and evaluation")
+            fp = &factor_of[0]
+        numbers = np.empty((3, count))
+        trace, score = np.empty((count, self.squares)), np.empty((count, self.squares))
+        information = np.empty((count, max(nd, 1), max(nd, 1)))
+        status = np.zeros(count, dtype=np.int32)
+        cdef double[:, ::1] numbers_view = numbers
+        cdef double[:, ::1] trace_view = trace
+        cdef double[:, ::1] score_view = score
+        cdef double[:, :, ::1] information_view = information
+        cdef int32_t[::1] status_view = status
+        cdef const int32_t[::1] nl_view = self.nl
+        cdef double[:, ::1] XyWXy = self.keep[2].base
+        cdef double **ZtWXy = self.tables_of_responses()
+        cdef flmm.flmm_evaluation out
+        if count == 0:
+            return status == 0, *numbers, trace, score, information[:, :nd, :nd]
+        with nogil:
+            for i in range(count):
+                flmm.flmm_put_response(self.nf, self.p, &nc_view[0], &nl_view[0], &ZtWr[which[i], 0],
+                                       &XrWr[which[i], 0], ZtWXy, &XyWXy[0, 0])
+                out.trace, out.score = &trace_view[i, 0], &score_view[i, 0]
+                out.information = &information_view[i, 0, 0]
+                status_view[i] = flmm.flmm_lmm_evaluate(self.ptr, &Lambda[i, 0], what, reml, nd, fp,
+                                                        &D[i, 0] if nd else NULL, &out)
+                numbers_view[0, i], numbers_view[1, i], numbers_view[2, i] = out.ldL2, out.ldRX2, out.pwrss
+        if status.any():
+            for code in set(status.tolist()):
+                check_one_of_many(code)
+        return status == 0, *numbers, trace, score, information[:, :nd, :nd]
+
+    def solve_many(self, const double[:, ::1] Lambda, bint reml, const int64_t[::1] which,
+                   const double[:, ::1] ZtWr, const double[:, ::1] XrWr):
+        """Solutions at several templates, each with a response of its own; see `evaluate_many`.
+
+        Returns
+        -------
+        usable : (k,) bool
+        ldL2, ldRX2, pwrss : (k,)
+        beta : (k, p), u : (k, q), b : (k, q)
+        RX : (k, p, p)
+            Upper triangular.
+        """
+        cdef Py_ssize_t i, count = Lambda.shape[0]
+        self.evaluated = False
+        self.check_many(Lambda, which, ZtWr, XrWr)
+        cdef Py_ssize_t p = max(self.p, 1)
+        numbers = np.empty((3, count))
+        beta, RX = np.zeros((count, p)), np.zeros((count, p, p))
+        u, b = np.zeros((count, self.q)), np.zeros((count, self.q))
+        RZX = np.zeros((self.q, p))
+        status = np.zeros(count, dtype=np.int32)
+        cdef double[:, ::1] numbers_view = numbers
+        cdef double[:, ::1] beta_view = beta
+        cdef double[:, ::1] u_view = u
+        cdef double[:, ::1] b_view = b
+        cdef double[:, :, ::1] RX_view = RX
+        cdef double[:, ::1] RZX_view = RZX
+        cdef int32_t[::1] status_view = status
+        cdef const int32_t[::1] nc_view = self.nc
+        cdef const int32_t[::1] nl_view = self.nl
+        cdef double[:, ::1] XyWXy = self.keep[2].base
+        cdef double **ZtWXy = self.tables_of_responses()
+        cdef flmm.flmm_evaluation out
+        out.trace = out.score = out.information = NULL
+        with nogil:
+            for i in range(count):
+                flmm.flmm_put_response(self.nf, self.p, &nc_view[0], &nl_view[0], &ZtWr[which[i], 0],
+                                       &XrWr[which[i], 0], ZtWXy, &XyWXy[0, 0])
+                status_view[i] = flmm.flmm_lmm_evaluate(self.ptr, &Lambda[i, 0], flmm.FLMM_VALUE, reml, 0, NULL,
+                                                        NULL, &out)
+                numbers_view[0, i], numbers_view[1, i], numbers_view[2, i] = out.ldL2, out.ldRX2, out.pwrss
+                if status_view[i] == flmm.FLMM_OK:
+                    flmm.flmm_lmm_solution(self.ptr, &beta_view[i, 0], &u_view[i, 0], &b_view[i, 0])
+                    if self.p:
+                        flmm.flmm_lmm_blocks(self.ptr, &RX_view[i, 0, 0], &RZX_view[0, 0])
+        if status.any():
+            for code in set(status.tolist()):
+                check_one_of_many(code)
+        return status == 0, *numbers, beta[:, :self.p], u, b, RX[:, :self.p, :self.p]
 
     cdef need_evaluation(self):
         if not self.evaluated:

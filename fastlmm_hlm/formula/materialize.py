@@ -143,15 +143,40 @@ class MatrixRecipe:
             For a level that the fit did not see, or another kind of value.
         """
         values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
-        if self._spec is None:
+        if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
             columns = DirectColumns(n).of(self.terms, values)[0]
         else:
-            from fastlmm_hlm.formula.by_formulaic import formulaic_columns
+            from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
 
-            columns = formulaic_columns(self._spec, values, n)[0]
+            spec = formulaic_spec(self.terms) if self._spec is None else self._spec
+            columns = formulaic_columns(spec, values, n)[0]
         matrix = dense_matrix(columns, n)
         matrix[np.isnan(matrix).any(axis=1)] = np.nan
         return matrix
+
+    def subset(self, terms, names):
+        """The recipe of a matrix with fewer terms, each coded as here.
+
+        Parameters
+        ----------
+        terms : TermList
+        names : list of str
+            Of its columns.
+
+        Returns
+        -------
+        MatrixRecipe
+        """
+        used = {name for term in terms.terms for name in term}
+        new = MatrixRecipe(terms, {name: coding for name, coding in self.contrasts.items() if name in used})
+        places = {term: number for number, term in enumerate(self.terms.terms, start=1)}
+        sizes = [int((self.assign == places[term]).sum()) for term in terms.terms]
+        first = [0] if terms.intercept else []
+        new.assign = np.array(first + [k for k, size in enumerate(sizes, start=1) for _ in range(size)], dtype=int)
+        new.names = list(names)
+        new.levels = {name: levels for name, levels in self.levels.items() if name in used}
+        new._codings, new._matrices = dict(self._codings), dict(self._matrices)
+        return new
 
     def _on_known_levels(self, name, value):
         if isinstance(value, Logical) and name in self.levels:

@@ -279,6 +279,8 @@ def _refuse_no_noise(design, estimates, certificate):
 
     The residual sum of squares is then rounding, and the criterion has no minimum.
     """
+    if design.y is None:        # a smaller model of a fit without rows, which was looked at itself
+        return
     low, high, _, spread = column_moments(design.y)
     rounding = 16 * np.finfo(float).eps * max(-low, high)
     weight = 1.0 if design.weights is None else float(np.sqrt(design.weights.mean()))

@@ -19,14 +19,16 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr coef deviance df_residual fitted fixef formula getME group_lines group_slopes isGLMM "
-    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights "
-    "emmeans emtrends ref_grid"
+    "AIC BIC REMLcrit VarCorr anova calcSatterth coef contest contest1D contestMD deviance df_residual "
+    "drop1 emmeans emtrends fitted fixef formula getME group_lines group_slopes isGLMM isLMM isREML "
+    "isSingular logLik model_matrix ngrps nobs population_line ranef ranova rePCA ref_grid refit refitML "
+    "residuals sigma step summary update vcov weights"
 ).split()
 GENERICS += (
     "augment check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity "
     "coef_test glance hatvalues icc model_performance r2 tidy vcov_robust"
 ).split()
+GENERICS += "bootMer confint profile".split()
 
 for _name in GENERICS:
     globals()[_name] = _generic(_name)

@@ -24,6 +24,7 @@ from fastlmm_hlm.model.fitting import (
     with_changes,
 )
 from fastlmm_hlm.model.getme import component
+from fastlmm_hlm.model.submodel import submodel, with_likelihood
 from fastlmm_hlm.model.summary import Summary, rows_left_out
 from fastlmm_hlm.report.html import summary_html
 from fastlmm_hlm.report.parts import SummaryParts, lmm_title
@@ -373,6 +374,32 @@ class LinearMixedModel:
         sizes = [len(t.names) for t in self._terms]
         return lambda theta: criterion.evaluate_templates(checked_templates(theta, sizes, "devfun"))[3]
 
+    # --- comparison with other models ------------------------------------------------
+
+    def anova(self, *others, refit=True, model_names=None):
+        """Likelihood ratio tests against other models; see `fastlmm_hlm.inference.comparison.compare_models`."""
+        from fastlmm_hlm.inference.comparison import compare_models
+
+        return compare_models([self, *others], refit, model_names)
+
+    def drop1(self, test="Chisq", scope=None, k=2, ddf=None):
+        """Single term deletions from the fixed part; see `fastlmm_hlm.inference.drop1.drop1`."""
+        from fastlmm_hlm.inference.drop1 import drop1
+
+        return drop1(self, test, scope, k, ddf)
+
+    def ranova(self, reduce_terms=True):
+        """Likelihood ratio tests of the random terms; see `fastlmm_hlm.inference.ranova.ranova`."""
+        from fastlmm_hlm.inference.ranova import ranova
+
+        return ranova(self, reduce_terms)
+
+    def step(self, **how):
+        """Backward elimination of terms; see `fastlmm_hlm.inference.step.step`."""
+        from fastlmm_hlm.inference.step import step
+
+        return step(self, **how)
+
     # --- rows ------------------------------------------------------------------------
 
     def fitted(self):
@@ -568,9 +595,14 @@ class LinearMixedModel:
         design, products, criterion, estimates, deviations, optinfo, messages = refit_response(
             rows.design, y, settings, self._estimates.templates
         )
-        new = copy.copy(self)
+        return self._refitted(design, products, estimates, deviations, optinfo, messages, criterion, settings)
+
+    def _refitted(self, design, products, estimates, deviations, optinfo, messages, criterion=None, settings=None):
+        """This model with the results for another response; `criterion` is made again when needed."""
+        rows, new = self._rows, copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
-        new._settings, new._response_replaced = settings, True
+        new._settings = with_changes(self._settings, start=None) if settings is None else settings
+        new._response_replaced = True
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None
@@ -579,12 +611,15 @@ class LinearMixedModel:
 
     def refitML(self):  # noqa: N802
         """The same model by maximum likelihood."""
-        if not self._estimates.reml:
-            return self
-        if not self._response_replaced:
-            return self.update(REML=False)
-        y = self._rows_or_raise("refitML").design.y
-        return self._with_response(y, with_changes(self._settings, REML=False, start=None))
+        return with_likelihood(self, reml=False)
+
+    def _with_criterion(self, reml):
+        """The same model by REML or by maximum likelihood; itself if it is."""
+        return with_likelihood(self, reml)
+
+    def _submodel(self, formula, REML=None):  # noqa: N803
+        """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
+        return submodel(self, formula, REML)
 
     def update(self, formula=None, **changes):
         """Fit again with some arguments changed.
@@ -608,6 +643,26 @@ class LinearMixedModel:
         if settings.data is None:
             raise RowsNotKeptError("update: this fit was pickled without its data; give data=, or fit with keep_data=True.")
         return fit_model(settings)
+
+    # --- intervals ----------------------------------------------------------------------
+
+    def profile(self, which=None, alphamax=0.01, **how):
+        """Profile likelihood, Profile; see `fastlmm_hlm.inference.profile.profile`."""
+        from fastlmm_hlm.inference.profile import profile
+
+        return profile(self, which, alphamax, **how)
+
+    def confint(self, parm=None, level=0.95, method="profile", **how):
+        """Confidence intervals, DataFrame; see `fastlmm_hlm.inference.confint.confint`."""
+        from fastlmm_hlm.inference.confint import confint
+
+        return confint(self, parm, level, method, **how)
+
+    def bootMer(self, FUN, nsim=1, seed=None, **how):  # noqa: N802, N803
+        """Bootstrap of FUN(fit), BootMer; see `fastlmm_hlm.inference.bootstrap.bootMer`."""
+        from fastlmm_hlm.inference.bootstrap import bootMer
+
+        return bootMer(self, FUN, nsim, seed, **how)
 
     # --- printing --------------------------------------------------------------------------
 

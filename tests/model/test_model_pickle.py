@@ -63,7 +63,7 @@ NEEDS_ROWS = {
     "model_matrix": lambda fit: fit.model_matrix(), "refit": lambda fit: fit.refit(np.arange(180.0)),
     "Z": lambda fit: fit.getME("Z"), "X": lambda fit: fit.getME("X"), "y": lambda fit: fit.getME("y"),
     "flist": lambda fit: fit.getME("flist"), "update": lambda fit: fit.update(REML=False),
-    "refitML": lambda fit: fit.refitML(), "resid": lambda fit: fit.resid,
+    "resid": lambda fit: fit.resid,
 }
 
 
