@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from numbers import Integral
 
 import numpy as np
@@ -300,6 +301,11 @@ def _run(task, blocks, processes):
                 waiting = {pool.submit(_block_here, *block): block[0] for block in blocks}
                 for future in as_completed(waiting):
                     yield waiting[future], future.result()
+    except BrokenProcessPool:
+        raise FastlmmError(
+            "bootMer: a process ended before it gave its replicates (killed for want of memory, or FUN could not be "
+            "loaded there: define it in a module, and guard a script by if __name__ == '__main__'). Use processes=1."
+        ) from None
     except (AttributeError, TypeError) as problem:
         if "pickle" not in str(problem) and "get attribute" not in str(problem).lower():
             raise

@@ -16,10 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastlmm_hlm._core.threads import allowed_threads
 from fastlmm_hlm.criterion.coordinates import LinearRoot, OneByOne, coordinates_of, fixed_correlation
-from fastlmm_hlm.criterion.estimates import estimates_at
-from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.criterion.many import (
     Evaluations,
     FixedDeviation,
@@ -30,14 +27,10 @@ from fastlmm_hlm.criterion.many import (
     own_response,
 )
 from fastlmm_hlm.design.covariance import Diagonal, Unstructured, lower_factor
-from fastlmm_hlm.errors import ConvergenceError
+from fastlmm_hlm.inference.ml_fit import SMALLEST_START, with_floor
 from fastlmm_hlm.inference.parameters import Parameter, values_of
-from fastlmm_hlm.optimize.control import Control
-from fastlmm_hlm.optimize.minimize import minimize
 from fastlmm_hlm.optimize.newton_many import newton_many
 
-# Relative standard deviations of a start are at least this: zero would be a stationary point.
-SMALLEST_START = 0.05
 # Predicted decrease of the deviance at which a minimum is reached: the root of the deviance
 # difference is then good to about this, and the last step, which is not evaluated, is taken.
 DECREASE = 1e-9
@@ -58,64 +51,6 @@ class Solved:
     deviance: np.ndarray
     par: np.ndarray
     converged: np.ndarray
-
-
-class MaximumLikelihood:
-    """The optimum from which profiles start.
-
-    Attributes
-    ----------
-    estimates : LmmEstimates
-    criterion : LmmCriterion
-    deviance : float
-    """
-
-    def __init__(self, fit, templates=None):
-        control = fit._settings.control
-        self.products, self.terms, self.centrings = fit._products, fit._terms, fit._centrings
-        self.x_basis, self.factorization = fit._x_centring, control.factorization
-        self.threads = allowed_threads(control.threads)
-        self.criterion = LmmCriterion(
-            self.products, self.terms, self.centrings, False, self.factorization, self.threads
-        )
-        if fit._estimates.reml or templates is not None:
-            start = fit._estimates.templates if templates is None else templates
-            par = self.criterion.align(_lifted(self.criterion, self.criterion.from_templates(start)))
-            found, _ = minimize(self.criterion, par, Control(factorization=self.factorization))
-            if found.status != "converged":
-                raise ConvergenceError(f"profile: the maximum likelihood fit did not converge ({found.message}).")
-            par = self.criterion.normalize(found.par)
-            edge = self.criterion.onto_boundary(par, control.singular_tolerance)
-            if self.criterion.value(edge) <= self.criterion.value(par) + 1e-9:
-                par = edge
-            self.estimates = estimates_at(self.criterion, par, self.x_basis)
-        else:
-            self.estimates = fit._estimates
-        self.deviance = self.estimates.criterion
-        self._kernel = None
-
-    @property
-    def kernel(self):
-        if self._kernel is None:
-            self._kernel = kernel_for_many(self.products, self.factorization, self.threads)
-        return self._kernel
-
-    def basis_of(self, t):
-        """B with the user's random effects of a term = B @ those of the summed columns."""
-        term = self.terms[t]
-        return self.centrings[term.factor].B[term.columns, term.columns]
-
-
-def _lifted(criterion, par):
-    out = np.array(par)
-    for term, s in zip(criterion.terms, criterion.slices):
-        out[s] = term.covariance.from_root(_with_floor(term.covariance.root(par[s])))
-    return out
-
-
-def _with_floor(root):
-    U, d, Vt = np.linalg.svd(root)
-    return root if d[-1] >= SMALLEST_START else U * np.maximum(d, SMALLEST_START) @ Vt
 
 
 def problem_of(ml, parameter):
@@ -161,7 +96,7 @@ class Problem:
         out = [np.empty(0)]
         for t in terms:
             root = np.linalg.solve(self.ml.basis_of(t) @ self.bases[t], self.ml.estimates.templates[t])
-            out.append(self.ml.terms[t].covariance.from_root(_with_floor(root)))
+            out.append(self.ml.terms[t].covariance.from_root(with_floor(root)))
         return np.concatenate(out)
 
     def to_smooth(self, values, par):
@@ -335,6 +270,14 @@ class NoDeviationProblem(Problem):
             out[t] = OneByOne(covariance, own, np.zeros(len(values)))
         return out
 
+    def parameters_at(self, values, par, parameters):
+        out = super().parameters_at(values, par, parameters)
+        own = self.parameter
+        for i, one in enumerate(parameters):
+            if one.term == own.term and one.kind == "cor" and own.row in (one.row, one.column):
+                out[:, i] = np.nan                 # what has no variance has no correlation
+        return out
+
     def starts(self, values):
         t = self.parameter.term
         before, own = self._flat_start(range(t)), self._flat_start([t])[self._kept()]
@@ -371,7 +314,7 @@ class CorrelationProblem(Problem):
         t = self.parameter.term
         before, after = self._flat_start(range(t)), self._flat_start(range(t + 1, len(self.ml.terms)))
         if self.unstructured:
-            root = lower_factor(_with_floor(
+            root = lower_factor(with_floor(
                 np.linalg.solve(self.ml.basis_of(t) @ self.bases[t], self.ml.estimates.templates[t])
             ))
             deviations = np.maximum(np.linalg.norm(root[:2], axis=1), SMALLEST_START)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, warn_user
 from fastlmm_hlm.inference.boot_intervals import check_level
-from fastlmm_hlm.inference.constrained import MaximumLikelihood
+from fastlmm_hlm.inference.ml_fit import MaximumLikelihood
 from fastlmm_hlm.inference.parameters import chosen, parameters_of, values_of
 from fastlmm_hlm.inference.profile_path import LowerDevianceFound, Path, trace_together
 from fastlmm_hlm.report.percent import percent_names

@@ -103,6 +103,14 @@ def test_a_function_that_cannot_be_sent_is_refused(monkeypatch):
         bootMer(fitted("slopes"), lambda fit: fit.sigma(), nsim=9, processes=2)
 
 
+def test_a_process_that_dies_is_said_to_have_died():
+    import os
+
+    parent = os.getpid()
+    with pytest.raises(FastlmmError, match="a process ended before"):
+        bootMer(fitted("slopes"), lambda fit: fit.sigma() if os.getpid() == parent else os._exit(3), nsim=9, processes=2)
+
+
 def test_a_chosen_way_to_start_processes_is_kept():
     program = (
         "import multiprocessing; multiprocessing.set_start_method('spawn')\n"
