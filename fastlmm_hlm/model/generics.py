@@ -20,7 +20,7 @@ def _generic(name):
 
 GENERICS = (
     "AIC BIC REMLcrit VarCorr coef deviance df_residual fitted fixef formula getME group_lines group_slopes isGLMM "
-    "calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights "
+    "anova calcSatterth contest contest1D contestMD isLMM isREML isSingular logLik model_matrix ngrps nobs population_line ranef rePCA refit refitML residuals sigma summary update vcov weights "
     "emmeans emtrends ref_grid"
 ).split()
 GENERICS += (
