@@ -8,6 +8,7 @@ from fastlmm_hlm.inference.modcomp import KRmodcomp, SATmodcomp
 from fastlmm_hlm.inference.pbmodcomp import PBmodcomp
 from fastlmm_hlm.inference.performance import compare_performance
 from fastlmm_hlm.inference.rlrt import exactLRT, exactRLRT
+from fastlmm_hlm.inference.showtests import show_tests
 from fastlmm_hlm.inference.step import get_model
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
@@ -15,5 +16,5 @@ from fastlmm_hlm.model.generics import __all__ as _generics
 __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "compare_models", "compare_performance", "contrast", "datasets", "errors",
-    "exactLRT", "exactRLRT", "get_model", "joint_tests", "lmer", "lmerControl", "pairs", *_generics,
+    "exactLRT", "exactRLRT", "get_model", "joint_tests", "lmer", "lmerControl", "pairs", "show_tests", *_generics,
 ]

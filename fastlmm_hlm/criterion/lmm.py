@@ -42,14 +42,12 @@ class Evaluation:
     value : float               REML criterion or deviance
     gradient : ndarray (m,)     exact
     hessian : ndarray (m, m)    average information plus the exact curvature of Psi
-    average : ndarray (m, m)    average information alone
     """
 
     par: np.ndarray
     value: float
     gradient: np.ndarray | None = None
     hessian: np.ndarray | None = None
-    average: np.ndarray | None = None
 
 
 class LmmCriterion:
@@ -247,12 +245,12 @@ class LmmCriterion:
             ldL2, ldRX2, pwrss, gradient, hessian, g_Psi = self.kernel.derivatives(
                 flat(self.scales), flat(roots), traces_at, V, self.reml, self.N
             )
-        average, first = hessian.copy(), 0
+        first = 0
         for term, s, root in zip(self.terms, self.slices, roots):
             G = g_Psi[first : first + root.size].reshape(root.shape)
             hessian[s, s] += term.covariance.curvature(par[s], G)
             first += root.size
-        return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian, average)
+        return Evaluation(np.array(par), self._criterion(ldL2, ldRX2, pwrss), gradient, hessian)
 
     def directions(self, par):
         """dPsi/dpar_i in working and in centred columns.
@@ -314,21 +312,13 @@ class LmmCriterion:
         ldL2, ldRX2, pwrss, *_ = self._evaluate(Lambda, kernels.VALUE, self.reml)
         return ldL2, ldRX2, pwrss, self._criterion(ldL2, ldRX2, pwrss)
 
-    def score_at_templates(self, templates):
-        """Evaluate at lme4's templates, with the scores.
-
-        Returns
-        -------
-        pwrss : float
-        score : list of ndarray (nc, nc)
-            Per grouping factor the sum of e_l e_l' over its levels, e = Z'W(y - X beta - Z b),
-            in the centred columns: d pwrss / d Psi = -score.
-        """
-        Lambda = self._flat(self._centred(term, template) for term, template in zip(self.terms, templates))
-        self.evaluations += 1
-        _, _, pwrss, _, score, _ = self._evaluate(Lambda, kernels.SCORE, self.reml)
-        ends = np.cumsum([c * c for c in self.nc])
-        return pwrss, [part.reshape(c, c) for part, c in zip(np.split(score, ends[:-1]), self.nc)]
+    def relative_covariances(self, templates):
+        """Psi of each grouping factor in the centred columns, list of (nc, nc)."""
+        out = [np.zeros((c, c)) for c in self.nc]
+        for term, template in zip(self.terms, templates):
+            root = self._centred(term, template)
+            out[term.factor][term.columns, term.columns] = root @ root.T
+        return out
 
     @staticmethod
     def _raise(root, floor):

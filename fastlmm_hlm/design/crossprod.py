@@ -176,6 +176,14 @@ def _block(design, beta0, rows, threads):
     return CrossProducts(len(r), log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
 
 
+def fixed_products(design):
+    """X'X of the centred columns without prior weights, (p, p)."""
+    x = _columns(design.x_columns, design.x_centring.centre, slice(None))
+    out = np.zeros((x.size + 1, x.size + 1))
+    kernels.crossprod_fixed(x, np.zeros(design.n), None, out)
+    return out[:-1, :-1]
+
+
 def estimable_columns(design, products):
     """Columns of X that lme4's rank rule keeps.
 

@@ -150,14 +150,15 @@ def f_table(fit, hypotheses, ddf="Satterthwaite"):
     Returns
     -------
     DataFrame, one row per hypothesis
-        Sum Sq and Mean Sq are those that give F over sigma^2.
+        Mean Sq is sigma^2 times F, before Kenward and Roger's scaling of it.
     """
     method = method_of(fit, ddf)
     sigma2 = fit_for(fit, ddf).sigma() ** 2
     rows, labels = [], []
     for k, (label, L, rhs) in enumerate(hypotheses):
         F, ndf, ddf_ = method.f_test(L, rhs)
-        rows.append([F * sigma2 * ndf, F * sigma2, ndf, ddf_, F, f_pvalue(F, ndf, ddf_)])
+        mean_square = F / method.f_scale(L) * sigma2
+        rows.append([mean_square * ndf, mean_square, ndf, ddf_, F, f_pvalue(F, ndf, ddf_)])
         labels.append(k + 1 if label is None else label)
     table = pd.DataFrame(rows, index=labels, columns=F_COLUMNS, dtype=float)
     return table.astype({"NumDF": int})

@@ -87,6 +87,11 @@ class Method:
         L = self._checked(L)
         return self.rule.f_test(L, L @ self.beta - rhs)
 
+    def f_scale(self, L):
+        """What Wald's F of the adjusted covariance was multiplied by in `f_test`: 1 but for Kenward-Roger."""
+        scale = getattr(self.rule, "f_scale", None)
+        return 1.0 if scale is None else scale(self._checked(L))
+
     def _checked(self, L):
         L = np.atleast_2d(np.asarray(L, dtype=float))
         if L.ndim != 2 or L.shape[1] != len(self.beta):

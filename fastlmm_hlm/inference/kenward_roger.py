@@ -21,11 +21,12 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from fastlmm_hlm.errors import ArgumentError
+from fastlmm_hlm.inference.projectedeffects import core_parts, dense_order
 from fastlmm_hlm.inference.projections import Projections
 from fastlmm_hlm.inference.satterthwaite import independent_contrasts
 
-# Random effects of several grouping factors above which the solves take minutes.
-MOST_EFFECTS = 30_000
+# Order of the dense matrices above which they take gigabytes and minutes.
+MOST_CORE = 10_000
 # Eigenvalues of the scaled information below this belong to parameters that the data cannot tell apart.
 FLAT = 1e-10
 # Denominator degrees of freedom this close to 2 leave the scale of F undefined; it is then 1.
@@ -58,10 +59,11 @@ class KenwardRoger:
     name = "Kenward-Roger"
 
     def __init__(self, criterion, estimates, x_basis):
-        self._check_size(criterion)
-        projections = Projections(criterion, estimates)
+        part = core_parts(criterion.products)
+        check_size(dense_order(part))
         directions, gamma, elements = linear_directions(criterion, estimates)
-        K, Q, T = with_residual(projections, directions, gamma)
+        projections = Projections(criterion, estimates, x_basis, directions, part)
+        K, Q, T = with_residual(projections, gamma)
         Cinv = projections.Cinv
         CK = Cinv @ K
         IE = 0.5 * (T - 2.0 * np.einsum("uv,ijvu->ij", Cinv, Q) + np.einsum("iuv,jvu->ij", CK, CK))
@@ -73,15 +75,6 @@ class KenwardRoger:
         self.vcov = B @ adjusted @ B.T
         # Phi P_i Phi without its sign, which enters only in pairs: (r, p, p)
         self._sensitivity = s2 * (B @ Cinv) @ K @ (B @ Cinv).T
-
-    def _check_size(self, criterion):
-        q = criterion.products.q
-        if len(criterion.nc) > 1 and q > MOST_EFFECTS:
-            raise ArgumentError(
-                f"Kenward-Roger's method needs the dense {q:,} x {q:,} matrix Z'V^-1 Z of all random effects of this model; "
-                f"it is computed up to {MOST_EFFECTS:,}. Use ddf='Satterthwaite', which scales to any size "
-                "(with so many groups the two hardly differ)."
-            )
 
     def df(self, L):
         """Degrees of freedom of single contrasts, (m,)."""
@@ -104,6 +97,11 @@ class KenwardRoger:
         _, t2 = independent_contrasts(L, difference, self.vcov)
         scale, ddf = self._moments(contrasts)
         return float(scale * t2.sum() / len(contrasts)), float(len(contrasts)), ddf
+
+    def f_scale(self, L):
+        """The factor of the scaled F statistic."""
+        contrasts, _ = independent_contrasts(L, np.zeros(len(L)), self.unadjusted)
+        return self._moments(contrasts)[0] if len(contrasts) else np.nan
 
     def _moments(self, L):
         """Scale of F and its denominator degrees of freedom, for independent rows L (q, p)."""
@@ -133,6 +131,21 @@ class KenwardRoger:
 def _ratio(x, y):
     """x / y, 1 when both are rounding of zero."""
     return 1.0 if abs(x) < ZERO and abs(y) < ZERO else x / y
+
+
+def check_size(order):
+    """Refuse a model whose dense matrices are too large.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if order > MOST_CORE:
+        raise ArgumentError(
+            f"Kenward-Roger's method needs dense {order:,} x {order:,} matrices for this model, one row per random effect "
+            f"outside the biggest grouping factor; it is computed up to {MOST_CORE:,}. Use ddf='Satterthwaite', which scales "
+            "to any size (with so many groups the two hardly differ)."
+        )
 
 
 def linear_directions(criterion, estimates):
@@ -176,7 +189,7 @@ def linear_directions(criterion, estimates):
     return directions, np.concatenate(gamma), block_diag(*blocks)
 
 
-def with_residual(projections, directions, gamma):
+def with_residual(projections, gamma):
     """K, Q and T of the directions with that of the residual variance put in front.
 
     W^-1 = H - sum_i gamma_i Z V_i Z' gives every term in which it takes part.
@@ -185,7 +198,7 @@ def with_residual(projections, directions, gamma):
     -------
     K : ndarray (1+m, p, p)     Q : ndarray (1+m, 1+m, p, p)     T : ndarray (1+m, 1+m)
     """
-    K, Q, T, t = (getattr(projections, name)(directions) for name in ("K", "Q", "T", "t"))
+    K, Q, T, t = projections.K, projections.Q, projections.T, projections.t
     C = np.linalg.inv(projections.Cinv)
     n = projections.products.n
     K0 = C - np.tensordot(gamma, K, axes=(0, 0))

@@ -10,183 +10,129 @@ Satterthwaite and of Kenward and Roger ask for is made of
     K_i  = X'H^-1 Z V_i Z'H^-1 X              = sum_l E_l' V_i E_l         (dC = -K_i)
     Q_ij = X'H^-1 Z V_i Z'H^-1 Z V_j Z'H^-1 X = E' V_i S V_j E
     T_ij = tr(H^-1 Z V_i Z' H^-1 Z V_j Z')    = sum_lm tr(V_i S_lm V_j S_ml)
-    t_i  = tr(H^-1 Z V_i Z')                  = sum_l tr(V_i S_ll)
 
-E needs one solve per fixed effect, Q one per direction and fixed effect.  S is
-block diagonal when there is one grouping factor, so T costs one pass over its
-levels.  Otherwise S is dense, and is made in panels of columns that are used and
-forgotten: q solves, and memory for one panel.
+S is never formed: `ProjectedEffects` has its parts (csrc eliminates the factor with
+most levels in the same way).  Where the rest is too large for that, E alone comes
+from the kernel, with one solve per fixed effect.
 
 Arrays are those of the cross-products: per grouping factor (levels, columns, .),
 columns and fixed effects in the centred basis of `CrossProducts`.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from fastlmm_hlm._core.threads import one_blas_thread
-
-# Columns of S that are made at a time.
-PANEL = 256
+from fastlmm_hlm.inference.projectedeffects import ProjectedEffects
 
 
 class Projections:
-    """E, K, Q, T and t at the estimates of one fit.
+    """E, K, Q and T at the estimates of one fit, for some directions.
 
     Parameters
     ----------
     criterion : LmmCriterion
     estimates : LmmEstimates
+    x_basis : Centring of the fixed columns
+    directions : sequence of (factor, ndarray (nc, nc))
+    part : ndarray of int, or None
+        From `core_parts`; without it the parts of S are not made, and there are only E,
+        K and the scores.
 
     Attributes
     ----------
     Cinv : ndarray (p, p)
         (X'H^-1 X)^-1.
-    E : list of ndarray (nl, nc, p), per grouping factor
-    pwrss : float
-        r2 = sigma^2 N.
+    E : list of ndarray (nl, nc, p+1), per grouping factor
+        Z'H^-1 [X, y - X beta]; the last column is e.
+    effects : ProjectedEffects or None
     """
 
-    def __init__(self, criterion, estimates):
-        self.criterion, self.estimates = criterion, estimates
-        self.products = criterion.products
-        self.p, self.nc = self.products.p, criterion.nc
-        self.pwrss, self.score = criterion.score_at_templates(estimates.templates)
-        RX, _ = criterion.kernel.blocks()
-        inverse = np.linalg.solve(RX, np.eye(self.p))
+    def __init__(self, criterion, estimates, x_basis, directions, part):
+        self.products, self.directions = criterion.products, list(directions)
+        self.p, self.pwrss = self.products.p, estimates.pwrss
+        inverse = np.linalg.solve(estimates.RX @ x_basis.B, np.eye(self.p))
         self.Cinv = inverse @ inverse.T
-        self.E = self._project([Z[:, :, : self.p] for Z in self.products.ZtWXy]) if self.p else []
-        self._grams = [np.tensordot(E, E, axes=(0, 0)) for E in self.E]        # (nc, p, nc, p)
-        self._blocks = self._squares = None
-
-    def _at_estimates(self):
-        """Put the kernel, which others may have moved, at the estimates."""
-        self.criterion.evaluate_templates(self.estimates.templates)
-
-    def _project(self, R):
-        """Z'H^-1 K = R - Z'WZ Lambda M^-1 Lambda' R for R = Z'W K."""
-        kernel = self.criterion.kernel
-        R = [np.ascontiguousarray(part) for part in R]
+        beta = np.linalg.solve(x_basis.B, estimates.beta - self.products.beta0)
+        R = [np.ascontiguousarray(Z) for Z in self.products.ZtWXy]
         with one_blas_thread():
-            AB = kernel.multiply(kernel.solve(R))
-        return [part - other for part, other in zip(R, AB)]
+            if part is not None:
+                self.effects = ProjectedEffects(self.products, criterion.relative_covariances(estimates.templates), part)
+                self.E = self.effects.project(R)
+            else:
+                self.effects = None
+                criterion.evaluate_templates(estimates.templates)
+                AB = criterion.kernel.multiply(criterion.kernel.solve(R))
+                self.E = [part - other for part, other in zip(R, AB)]
+        for E in self.E:
+            E[:, :, self.p] -= E[:, :, : self.p] @ beta
+
+    @cached_property
+    def _grams(self):
+        return [np.tensordot(E, E, axes=(0, 0)) for E in self.E]                # (nc, p+1, nc, p+1)
 
     @property
-    def one_factor(self):
-        """Whether S is block diagonal."""
-        return len(self.nc) == 1
+    def score(self):
+        """sum_l e_l e_l' per grouping factor: d r2 / dPsi = -score.  list of (nc, nc)"""
+        return [gram[:, self.p, :, self.p] for gram in self._grams]
 
-    def K(self, directions):
-        """K_i, (m, p, p).
+    @property
+    def log_pwrss(self):
+        """d log r2 in each direction, (m,)."""
+        return np.array([-(V * self.score[f]).sum() / self.pwrss for f, V in self.directions])
 
-        Parameters
-        ----------
-        directions : sequence of (factor, ndarray (nc, nc))
-        """
-        out = np.zeros((len(directions), self.p, self.p))
-        for i, (f, V) in enumerate(directions):
-            out[i] = np.einsum("ab,aubv->uv", V, self._grams[f])
+    @cached_property
+    def _K(self):
+        """E'V_i E with e in the last place, (m, p+1, p+1)."""
+        out = np.array([np.einsum("ab,aubv->uv", V, self._grams[f]) for f, V in self.directions])
+        out = out.reshape(-1, self.p + 1, self.p + 1)
         return (out + out.transpose(0, 2, 1)) / 2.0
 
-    def log_pwrss(self, directions):
-        """d log r2 in each direction, (m,)."""
-        return np.array([-(V * self.score[f]).sum() / self.pwrss for f, V in directions])
+    @cached_property
+    def _Q(self):
+        """E'V_i S V_j E with e in the last place, (m, m, p+1, p+1)."""
+        with one_blas_thread():
+            return self.effects.quadratic_forms(self.E, self.directions)
 
-    def Q(self, directions):
-        """Q_ij, (m, m, p, p); Q_ji is the transpose of Q_ij."""
-        m, p = len(directions), self.p
-        DE = [np.matmul(V, self.E[f]) for f, V in directions]
-        if self.one_factor:
-            SDE = [[np.matmul(self.level_blocks(), part)] for part in DE]
-        else:
-            whole = [np.zeros((len(E), nc, m * p)) for E, nc in zip(self.E, self.nc)]
-            for i, ((f, _), part) in enumerate(zip(directions, DE)):
-                whole[f][:, :, i * p : (i + 1) * p] = part
-            self._at_estimates()
-            projected = self._project(self.criterion.kernel.multiply(whole))
-            SDE = [[part[:, :, i * p : (i + 1) * p] for part in projected] for i in range(m)]
-        out = np.empty((m, m, p, p))
-        for i, ((f, _), part) in enumerate(zip(directions, DE)):
-            for j in range(m):
-                out[i, j] = np.tensordot(part, SDE[j][f], axes=((0, 1), (0, 1)))
+    @property
+    def K(self):
+        """(m, p, p)."""
+        return self._K[:, : self.p, : self.p]
+
+    @property
+    def Q(self):
+        """(m, m, p, p); Q_ji is the transpose of Q_ij."""
+        return self._Q[:, :, : self.p, : self.p]
+
+    @cached_property
+    def T(self):
+        """(m, m)."""
+        with one_blas_thread():
+            return self.effects.traces_of_products(self.directions)
+
+    @property
+    def t(self):
+        """tr(H^-1 Z V_i Z'), (m,)."""
+        return np.array([(V * self.effects.sums[f]).sum() for f, V in self.directions])
+
+    @property
+    def information(self):
+        """y'P Z V_i Z'P Z V_j Z'P y, P = H^-1 - H^-1 X C^-1 X'H^-1: the average information.  (m, m)"""
+        h = self._K[:, : self.p, self.p]                                         # E'V_i e
+        return self._Q[:, :, self.p, self.p] - h @ self.Cinv @ h.T
+
+    def traces_of_products(self, reml):
+        """tr(P Z V_i Z'P Z V_j Z'); H^-1 in the place of P unless reml.  (m, m)"""
+        out = self.T
+        if reml and self.p:
+            CK = self.Cinv @ self.K
+            out = out - 2.0 * np.einsum("uv,ijvu->ij", self.Cinv, self.Q) + np.einsum("iuv,jvu->ij", CK, CK)
         return out
 
-    def T(self, directions):
-        """T_ij, (m, m)."""
-        out = np.empty((len(directions),) * 2)
-        for i, (f, V) in enumerate(directions):
-            for j, (g, U) in enumerate(directions[: i + 1]):
-                first, second = ((f, V), (g, U)) if f <= g else ((g, U), (f, V))
-                gram = self._gram_of_S(first[0], second[0])
-                out[i, j] = out[j, i] = np.einsum("ac,bd,abcd->", first[1], second[1], gram)
-        return out
-
-    def t(self, directions):
-        """t_i, (m,)."""
-        if self.one_factor:
-            sums = [self.level_blocks().sum(axis=0)]
-        else:
-            self._gram_of_S(0, 0)
-            sums = self._diagonal
-        return np.array([(V * sums[f]).sum() for f, V in directions])
-
-    def level_blocks(self):
-        """S_l = (I + A_l Psi)^-1 A_l of the only grouping factor, (nl, nc, nc)."""
-        if self._blocks is None:
-            A, Psi = self.products.ZtWZ[0], self._Psi()[0]
-            self._blocks = np.linalg.solve(np.eye(self.nc[0]) + A @ Psi, A)
-        return self._blocks
-
-    def _Psi(self):
-        """Relative covariance of each factor's effects, centred columns: list of (nc, nc)."""
-        out = [np.zeros((c, c)) for c in self.nc]
-        for term, template in zip(self.criterion.terms, self.estimates.templates):
-            root = np.linalg.solve(self.criterion.basis_of(term), template)
-            out[term.factor][term.columns, term.columns] = root @ root.T
-        return out
-
-    def _gram_of_S(self, f, g):
-        """sum_lm S_lm[a, b] S_lm[c, d] over levels l of f and m of g >= f, (nc_f, nc_g, nc_f, nc_g)."""
-        if self._squares is None:
-            if self.one_factor:
-                S = self.level_blocks()
-                self._squares = {(0, 0): np.tensordot(S, S, axes=(0, 0))}
-            else:
-                self._sum_over_panels()
-        return self._squares[f, g]
-
-    def _sum_over_panels(self):
-        """Make S = A - A Lambda M^-1 Lambda' A panel by panel, and keep its sums of products."""
-        self._at_estimates()
-        self._squares, self._diagonal = {}, [np.zeros((c, c)) for c in self.nc]
-        for g, c in enumerate(self.nc):
-            nl, step = len(self.products.ZtWZ[g]), max(PANEL // c, 1)
-            sums = [np.zeros((self.nc[f] * c,) * 2) for f in range(g + 1)]
-            for first in range(0, nl, step):
-                levels = np.arange(first, min(first + step, nl))
-                S = self._project(self._columns_of_A(g, levels))
-                for f in range(g + 1):
-                    rows = S[f].reshape(len(S[f]), self.nc[f], len(levels), c).transpose(0, 2, 1, 3)
-                    rows = rows.reshape(-1, self.nc[f] * c)
-                    sums[f] += rows.T @ rows
-                own = S[g].reshape(nl, c, len(levels), c)
-                self._diagonal[g] += own[levels, :, np.arange(len(levels))].sum(axis=0)
-            for f in range(g + 1):
-                self._squares[f, g] = sums[f].reshape(self.nc[f], c, self.nc[f], c)
-
-    def _columns_of_A(self, g, levels):
-        """Columns of Z'WZ at consecutive levels of factor g: per factor (nl, nc, levels * nc_g)."""
-        c, k = self.nc[g], len(levels)
-        out = [np.zeros((len(A), A.shape[1], k, c)) for A in self.products.ZtWZ]
-        out[g][levels, :, np.arange(k)] = self.products.ZtWZ[g][levels]
-        for f in range(len(self.nc)):
-            if f < g:
-                indptr, met, values = self.products.pairs[f, g]
-                row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-                inside = (met >= levels[0]) & (met <= levels[-1])
-                out[f][row[inside], :, met[inside] - levels[0]] = values[inside]
-            elif f > g:
-                indptr, met, values = self.products.pairs[g, f]
-                inside = slice(indptr[levels[0]], indptr[levels[-1] + 1])
-                column = np.repeat(np.arange(k), np.diff(indptr[levels[0] : levels[-1] + 2]))
-                out[f][met[inside], :, column] = values[inside].transpose(0, 2, 1)
-        return [part.reshape(len(part), part.shape[1], k * c) for part in out]
+    def sums_of_blocks(self, reml):
+        """Per grouping factor the sum over levels of (Z'PZ)_ll, or (Z'H^-1 Z)_ll unless reml: list of (nc, nc)."""
+        if not reml:
+            return self.effects.sums
+        p = self.p
+        return [S - np.einsum("aubv,uv->ab", gram[:, :p, :, :p], self.Cinv) for S, gram in zip(self.effects.sums, self._grams)]

@@ -13,11 +13,11 @@ and D the Hessian of the profiled criterion, g'A g becomes
 
     h' 2 D^-1 h + f^2 2/N,   h_i = sigma^2 l'C^-1 K_i C^-1 l + f ds/dpar_i
 
-(K_i as in `projections`).  D is exact: the average information, its
-complement tr(P V_i P V_j), and the curvature of Psi.  The trace costs one pass
-over the levels when there is one grouping factor, q solves otherwise; with more
-than `MOST_EFFECTS` random effects D comes from differences of the exact gradient,
-one gradient per parameter.
+(K_i as in `projections`).  D is exact: the average information, its complement
+tr(P V_i P V_j), and the curvature of Psi.  The trace costs one pass over the
+levels of the first grouping factor, and dense algebra of the order of the others'
+effects that are connected; where that is above `MOST_CORE`, D comes from
+differences of the exact gradient, one gradient per parameter.
 
 Singular fits.  At a boundary only the parameters that still move Psi are free:
 lambda has lost columns, and the others range over the covariances of that rank.
@@ -28,10 +28,11 @@ the criterion is flat (below FLAT of the diagonal) are left out as well.
 
 import numpy as np
 
+from fastlmm_hlm.inference.projectedeffects import core_parts, dense_order
 from fastlmm_hlm.inference.projections import Projections
 
-# Random effects of several grouping factors up to which the Hessian is exact.
-MOST_EFFECTS = 2000
+# Order of the dense matrices up to which the Hessian is exact.
+MOST_CORE = 2500
 # Eigenvalues of the scaled Hessian below this are flat directions: about the rounding of its sums.
 FLAT = 1e-8
 # Step of the differences, relative to the scale of each parameter.  Their relative error is
@@ -62,35 +63,21 @@ class Satterthwaite:
 
     def __init__(self, criterion, estimates, x_basis):
         criterion, par = criterion.aligned_at(estimates.templates)
-        projections = Projections(criterion, estimates)
-        V, directions = criterion.directions(par)
-        self.free = np.array([np.abs(v).max() > FLAT for v in V], dtype=bool)
+        working, directions = criterion.directions(par)
+        self.free = np.array([np.abs(V).max() > FLAT for V in working], dtype=bool)
         chosen = [direction for direction, kept in zip(directions, self.free) if kept]
-        slope = projections.log_pwrss(chosen)
-        self.hessian = self._hessian(criterion, projections, criterion.evaluate(par), chosen, slope)
+        part = core_parts(criterion.products)
+        exact = dense_order(part) <= MOST_CORE
+        projections = Projections(criterion, estimates, x_basis, chosen, part if exact else None)
+        slope = projections.log_pwrss
+        self.hessian = (exact_hessian if exact else differences)(criterion, par, self.free, projections)
+        self.inverse = generalized_inverse(self.hessian)
         B, s2 = x_basis.B, estimates.sigma**2
         self.N = criterion.N
         self.vcov = s2 * B @ projections.Cinv @ B.T
         # derivatives of the covariance along the profile: (free parameters, p, p)
-        K = projections.K(chosen)
         half = B @ projections.Cinv
-        self.slopes = s2 * half @ K @ half.T + slope[:, None, None] * self.vcov
-        self.inverse = generalized_inverse(self.hessian)
-
-    def _hessian(self, criterion, projections, point, directions, slope):
-        """Second derivatives of the profiled criterion with respect to the free parameters."""
-        free = self.free
-        if projections.one_factor or criterion.products.q <= MOST_EFFECTS:
-            known = (point.hessian + point.average)[np.ix_(free, free)] + criterion.N * np.outer(slope, slope)
-            return known - trace_of_products(projections, directions, criterion.reml)
-        steps = STEP * criterion.scale_of(point.par)
-        rows = []
-        for i in np.flatnonzero(free):
-            moved = point.par.copy()
-            moved[i] += steps[i]
-            rows.append((criterion.evaluate(moved).gradient - point.gradient)[free] / steps[i])
-        H = np.array(rows).reshape(len(rows), len(rows))
-        return (H + H.T) / 2.0
+        self.slopes = s2 * half @ projections.K @ half.T + slope[:, None, None] * self.vcov
 
     def df(self, L):
         """Degrees of freedom of single contrasts.
@@ -132,15 +119,48 @@ class Satterthwaite:
         return float(t2.mean()), float(len(t2)), pooled_df(self.df(contrasts))
 
 
-def trace_of_products(projections, directions, reml):
-    """tr(P V_i P V_j) with P = H^-1 - H^-1 X C^-1 X'H^-1; H^-1 in its place for ML.  (m, m)"""
-    out = projections.T(directions)
-    if reml and projections.p:
-        K, Cinv = projections.K(directions), projections.Cinv
-        out = out - 2.0 * np.einsum("uv,ijvu->ij", Cinv, projections.Q(directions))
-        CK = Cinv @ K
-        out = out + np.einsum("iuv,jvu->ij", CK, CK)
-    return out
+def exact_hessian(criterion, par, free, projections):
+    """Second derivatives of the profiled criterion with respect to the free parameters.
+
+    N (2 q_ij / r2 - s_i s_j) - tr(P V_i P V_j) + sum of g_Psi d2Psi, with s = d log r2 and
+    g_Psi = sum_l (Z'PZ)_ll - N / r2 sum_l e_l e_l' (Searle, Casella & McCulloch 1992, ch. 6).
+
+    Parameters
+    ----------
+    criterion : LmmCriterion
+    par : ndarray (m,)
+    free : ndarray of bool (m,)
+    projections : Projections
+        For the directions of the free parameters.
+
+    Returns
+    -------
+    ndarray (free, free)
+    """
+    N, reml, slope = criterion.N, criterion.reml, projections.log_pwrss
+    if not free.any():
+        return np.zeros((0, 0))
+    known = N * (2.0 * projections.information / projections.pwrss - np.outer(slope, slope))
+    bend = np.zeros((len(par), len(par)))
+    for term, s, T, sums, score in (
+        (term, s, T, projections.sums_of_blocks(reml)[term.factor], projections.score[term.factor])
+        for term, s, T in zip(criterion.terms, criterion.slices, criterion.scales)
+    ):
+        g_Psi = (sums - N / projections.pwrss * score)[term.columns, term.columns]
+        bend[s, s] = term.covariance.curvature(par[s], T.T @ g_Psi @ T)
+    return known - projections.traces_of_products(reml) + bend[np.ix_(free, free)]
+
+
+def differences(criterion, par, free, projections):
+    """The same from differences of the exact gradient; parameters as for `exact_hessian`."""
+    at, steps = criterion.evaluate(par).gradient, STEP * criterion.scale_of(par)
+    rows = []
+    for i in np.flatnonzero(free):
+        moved = par.copy()
+        moved[i] += steps[i]
+        rows.append((criterion.evaluate(moved).gradient - at)[free] / steps[i])
+    H = np.array(rows).reshape(len(rows), len(rows))
+    return (H + H.T) / 2.0
 
 
 def generalized_inverse(H):

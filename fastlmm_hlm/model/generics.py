@@ -19,16 +19,13 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr anova calcSatterth coef contest contest1D contestMD deviance df_residual "
-    "drop1 emmeans emtrends fitted fixef formula getME group_lines group_slopes isGLMM isLMM isREML "
-    "isSingular logLik model_matrix ngrps nobs population_line ranef ranova rePCA ref_grid refit refitML "
-    "residuals sigma step summary update vcov weights"
+    "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
+    "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
+    "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
+    "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
+    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
+    "tidy update vcov vcov_robust weights"
 ).split()
-GENERICS += (
-    "augment check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity "
-    "coef_test glance hatvalues icc model_performance r2 tidy vcov_robust"
-).split()
-GENERICS += "bootMer confint profile".split()
 
 for _name in GENERICS:
     globals()[_name] = _generic(_name)

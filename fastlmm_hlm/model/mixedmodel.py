@@ -376,12 +376,6 @@ class LinearMixedModel:
 
     # --- comparison with other models ------------------------------------------------
 
-    def anova(self, *others, refit=True, model_names=None):
-        """Likelihood ratio tests against other models; see `fastlmm_hlm.inference.comparison.compare_models`."""
-        from fastlmm_hlm.inference.comparison import compare_models
-
-        return compare_models([self, *others], refit, model_names)
-
     def drop1(self, test="Chisq", scope=None, k=2, ddf=None):
         """Single term deletions from the fixed part; see `fastlmm_hlm.inference.drop1.drop1`."""
         from fastlmm_hlm.inference.drop1 import drop1
@@ -457,6 +451,19 @@ class LinearMixedModel:
         return lines.group_slopes(self, x, **how)
 
     # --- tests of fixed effects -----------------------------------------------------------
+
+    def anova(self, *others, type="III", ddf="Satterthwaite", refit=True, model_names=None):
+        """F-tests of the fixed terms; with other models, likelihood ratio tests against them.
+
+        See `fastlmm_hlm.inference.anova.anova`, `fastlmm_hlm.inference.comparison.compare_models`.
+        """
+        if others:
+            from fastlmm_hlm.inference.comparison import compare_models
+
+            return compare_models([self, *others], refit, model_names)
+        from fastlmm_hlm.inference.anova import anova
+
+        return anova(self, type, ddf)
 
     def contest(self, L, rhs=0.0, joint=True, **how):  # noqa: N803 - lmerTest's name
         """Tests of contrasts of the fixed effects, DataFrame; see `fastlmm_hlm.inference.contest.contest`."""
