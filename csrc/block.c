@@ -1,372 +1,256 @@
 /* block.c: M factored after closed-form elimination of its biggest factor.
  *
- * The levels of the factor with most levels (students) do not meet each other, so
- * their part of M is block diagonal.  Per level i, with the unknowns I it meets:
+ *   L = [ diag(L_l)  0 ; (W Lambda_2)'  L_S ]
  *
- *   D_i = Lambda_e' A_ii Lambda_e + I = L_i L_i'      W_i = L_i^-1 Lambda_e' A_iI Lambda_I
- *   S   = M_22 - sum_i W_i' W_i = L_S L_S'            (the core; core.c)
- *
- *   L = [ diag(L_i)  0 ; W'  L_S ]
- *   [M^-1]_ii = L_i^-T (I + W_i [S^-1]_II W_i') L_i^-1
- *
- * W and every place where a product of it lands are laid out once.  Loops over
- * levels run on threads; sums into the core are divided by the core's unknowns,
- * each summed in the order of the levels, so the bits do not depend on how many
- * threads there are.
+ * The levels of the factor with most levels (students) do not meet each other, so their
+ * part of M is block diagonal, and what is left for the other factors is the core; see
+ * block.h.  Here are the calls of system.h, each a pass over the levels and the core's part.
  */
 #include "block.h"
-#include "threads.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Right-hand sides up to which U'U is summed here; BLAS is better beyond. */
-#define FEW_COLUMNS 12
-
-const int64_t *flmm_block_position(const flmm_block *s)
+int flmm_block_factorize(flmm_block *s, double *logdet, double *gram)
 {
-    return s->position;
+    const int32_t m = s->at.x->p + 1;
+    const double *const *R = s->at.x->ZtWXy;
+    flmm_forward pass = {.R = R[0], .m = m, .products = 1, .RS = s->RS, .gram = gram};
+    if (s->n2 > 0) {
+        flmm_block_core_begin(s);
+        flmm_block_core_rows(s, m, R, s->RS);
+    }
+    int status = flmm_block_forward(s, &pass);
+    *logdet = pass.logdet;
+    if (status != FLMM_OK || s->n2 == 0) {
+        return status;
+    }
+    status = flmm_block_core_factorize(s);
+    if (status == FLMM_OK) {
+        *logdet += flmm_core_logdet(s->core);
+        flmm_block_core_forward(s, m, s->RS, s->U2);
+        flmm_gram_add(s->blas, s->n2, m, s->U2, gram);
+    }
+    return status;
 }
 
-/* --- factorization --------------------------------------------------------------- */
+/* --- derivatives -------------------------------------------------------------------- */
 
-/* L_i and W_i of some levels; 0 when a D_i is not positive definite.  c is s->c: given
- * again so that a call with a constant is compiled for that constant. */
-static inline int eliminate_levels(const flmm_block *s, const double *Lambda, int64_t from, int64_t to,
-                                   double *t, const int32_t c)
+static double *new_rows(const flmm_block *s, int32_t columns)
 {
-    const flmm_crossproducts *x = s->at.x;
-    double *C = t + (ptrdiff_t)s->at.most_columns * s->at.most_columns;
-    for (int64_t i = from; i < to; i++) {
-        double *LD = s->LD + i * c * c, *W = s->W + s->start[i] * c;
-        flmm_sandwich(c, c, Lambda, x->ZtWZ[0] + i * c * c, Lambda, t, LD);
-        for (int32_t a = 0; a < c; a++) {
-            LD[a * c + a] += 1.0;
-        }
-        if (!flmm_small_cholesky(c, LD)) {
-            return 0;
-        }
-        for (int32_t g = 1; g < x->nf; g++) {
-            const int32_t cg = x->nc[g];
-            const ptrdiff_t pair = flmm_pair(0, g);
-            for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
-                flmm_sandwich(c, cg, Lambda, x->values[pair] + k * c * cg, Lambda + s->at.square[g], t, C);
-                for (int32_t b = 0; b < cg; b++, W += c) {
-                    for (int32_t a = 0; a < c; a++) {
-                        double v = C[a * cg + b];
-                        for (int32_t r = 0; r < a; r++) {
-                            v -= LD[a * c + r] * W[r];
-                        }
-                        W[a] = v / LD[a * c + a];
-                    }
-                }
-            }
-        }
-    }
-    return 1;
+    return malloc(((size_t)s->n2 * (size_t)columns + 1) * sizeof(double));
 }
 
-static int eliminate(const flmm_block *s, const double *Lambda, int64_t from, int64_t to, double *t)
+static int make_directions(flmm_block *s, int32_t nd)
 {
-    switch (s->c) {
-    case 1:
-        return eliminate_levels(s, Lambda, from, to, t, 1);
-    case 2:
-        return eliminate_levels(s, Lambda, from, to, t, 2);
-    case 3:
-        return eliminate_levels(s, Lambda, from, to, t, 3);
-    default:
-        return eliminate_levels(s, Lambda, from, to, t, s->c);
-    }
-}
-
-/* S -= W_i'W_i for the rows u = unknown[t] with from <= u < to */
-static void subtract_products(const flmm_block *s, int32_t from, int32_t to, double *S)
-{
-    const int32_t c = s->c;
-    const int64_t *place = s->place;
-    for (int64_t i = 0; i < s->nl; i++) {
-        const int64_t first = s->start[i], end = s->start[i + 1];
-        for (int64_t t = first; t < end; t++) {
-            const int32_t u = s->unknown[t];
-            if (u >= from && u < to) {
-                const double *w = s->W + t * c;
-                for (int64_t r = first; r <= t; r++) {
-                    const double *v = s->W + r * c;
-                    double product = 0.0;
-                    for (int32_t a = 0; a < c; a++) {
-                        product += w[a] * v[a];
-                    }
-                    const int64_t where = place ? place[r - first] : u + s->unknown[r] * s->n2;
-                    S[where] -= product;
-                }
-            }
-            if (place) {
-                place += t - first + 1;
-            }
-        }
-    }
-}
-
-int flmm_block_factorize(flmm_block *s, const double *Lambda)
-{
-    int bad = 0;
-    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
-#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) reduction(| : bad) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t k = 0; k < chunks; k++) {
-        double *t = s->small + (ptrdiff_t)flmm_thread() * 2 * s->at.most_columns * s->at.most_columns;
-        const int64_t end = (k + 1) * FLMM_LEVELS < s->nl ? (k + 1) * FLMM_LEVELS : s->nl;
-        bad |= !eliminate(s, Lambda, k * FLMM_LEVELS, end, t);
-    }
-    if (bad) {
-        return FLMM_M_NOT_POSITIVE;
-    }
-    if (s->n2 == 0) {
+    if (nd <= s->directions) {
         return FLMM_OK;
     }
-    flmm_core_clear(s->core);
-    double *S = flmm_core_values(s->core);
-    flmm_block_fill_base(s, Lambda, S);
-#pragma omp parallel for schedule(static, 1) num_threads(flmm_team(&s->at)) if (s->start[s->nl] > FLMM_WORTH_THREADS)
-    for (int32_t thread = 0; thread < s->at.threads; thread++) {
-        subtract_products(s, s->share[thread], s->share[thread + 1], S);
-    }
-    return flmm_core_factorize(s->core);
+    free(s->order);
+    free(s->D_at);
+    free(s->d2);
+    free(s->a2);
+    free(s->c2);
+    s->order = malloc((size_t)nd * sizeof *s->order);
+    s->D_at = malloc((size_t)nd * sizeof *s->D_at);
+    s->d2 = new_rows(s, nd);
+    s->a2 = new_rows(s, nd);
+    s->c2 = new_rows(s, nd);
+    s->directions = s->order && s->D_at && s->d2 && s->a2 && s->c2 ? nd : 0;
+    return s->directions ? FLMM_OK : FLMM_NO_MEMORY;
 }
 
-double flmm_block_logdet(const flmm_block *s)
+/* Number the directions, those of the eliminated factor first. */
+static int number_directions(flmm_block *s, const flmm_derivatives *d)
 {
-    double sum = 0.0;
-    for (int64_t i = 0; i < s->nl; i++) {
-        double determinant = 1.0;            /* of L_i: at most a few columns, each >= 1 */
-        for (int32_t a = 0; a < s->c; a++) {
-            determinant *= s->LD[(i * s->c + a) * s->c + a];
-        }
-        if (isfinite(determinant)) {
-            sum += log(determinant);
-        } else {
-            for (int32_t a = 0; a < s->c; a++) {
-                sum += log(s->LD[(i * s->c + a) * s->c + a]);
+    const int32_t nd = d->what & FLMM_INFORMATION ? d->nd : 0;
+    int status = make_directions(s, nd);
+    if (status == FLMM_OK && s->n2 > 0) {
+        status = flmm_block_make_work(s, nd);
+    }
+    if (status != FLMM_OK) {
+        return status;
+    }
+    int32_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t at = 0;
+        for (int32_t i = 0; i < nd; i++) {
+            if ((d->factor_of[i] == 0) == (pass == 0)) {
+                s->order[count] = i;
+                s->D_at[count++] = at;
             }
+            at += (int64_t)s->at.x->nc[d->factor_of[i]] * s->at.x->nc[d->factor_of[i]];
         }
+        s->own = pass == 0 ? count : s->own;
     }
-    return 2.0 * sum + (s->n2 ? flmm_core_logdet(s->core) : 0.0);
-}
-
-/* --- solves ------------------------------------------------------------------------ */
-
-int64_t flmm_block_work(const flmm_block *s)
-{
-    return s->n2 ? flmm_core_work(s->core) : 0;
-}
-
-/* B_i := L_i^-1 B_i of some levels */
-static inline void forward_levels(const flmm_block *s, int64_t from, int64_t to, int32_t m, double *B,
-                                  const int32_t c)
-{
-    for (int64_t i = from; i < to; i++) {
-        const double *LD = s->LD + i * c * c;
-        double *Bi = B + i * c * m;
-        for (int32_t a = 0; a < c; a++) {
-            for (int32_t b = 0; b < a; b++) {
-                for (int32_t r = 0; r < m; r++) {
-                    Bi[a * m + r] -= LD[a * c + b] * Bi[b * m + r];
-                }
-            }
-            const double inverse = 1.0 / LD[a * c + a];
-            for (int32_t r = 0; r < m; r++) {
-                Bi[a * m + r] *= inverse;
-            }
-        }
-    }
-}
-
-static void forward(const flmm_block *s, int64_t from, int64_t to, int32_t m, double *B)
-{
-    switch (s->c) {
-    case 1:
-        forward_levels(s, from, to, m, B, 1);
-        break;
-    case 2:
-        forward_levels(s, from, to, m, B, 2);
-        break;
-    case 3:
-        forward_levels(s, from, to, m, B, 3);
-        break;
-    default:
-        forward_levels(s, from, to, m, B, s->c);
-    }
-}
-
-/* B_2 := L_S^-1 (B_2 - W' B_1) */
-static void forward_core(const flmm_block *s, int32_t m, double *B, double *work)
-{
-    const int32_t c = s->c;
-    double *core = B + s->n1 * m;
-    if (s->n2 == 0) {
-        return;
-    }
-#pragma omp parallel for schedule(static, 1) num_threads(flmm_team(&s->at)) if (s->start[s->nl] > FLMM_WORTH_THREADS)
-    for (int32_t thread = 0; thread < s->at.threads; thread++) {
-        const int32_t from = s->share[thread], to = s->share[thread + 1];
-        for (int64_t i = 0; i < s->nl; i++) {
-            const double *Bi = B + i * c * m;
-            for (int64_t t = s->start[i]; t < s->start[i + 1]; t++) {
-                const int32_t u = s->unknown[t];
-                if (u < from || u >= to) {
-                    continue;
-                }
-                double *out = core + (s->position[s->n1 + u] - s->n1) * m;
-                for (int32_t a = 0; a < c; a++) {
-                    const double w = s->W[t * c + a];
-                    for (int32_t r = 0; r < m; r++) {
-                        out[r] -= w * Bi[a * m + r];
-                    }
-                }
-            }
-        }
-    }
-    flmm_core_solve_L(s->core, m, core, work);
-}
-
-/* U_i := Lambda' R_i for some levels */
-static inline void apply_levels(const double *Lambda, int64_t from, int64_t to, int32_t m, const double *R,
-                                double *U, const int32_t c)
-{
-    for (int64_t i = from; i < to; i++) {
-        const double *in = R + i * c * m;
-        double *out = U + i * c * m;
-        for (int32_t a = 0; a < c; a++) {
-            for (int32_t r = 0; r < m; r++) {
-                double v = 0.0;
-                for (int32_t b = 0; b < c; b++) {
-                    v += Lambda[b * c + a] * in[b * m + r];
-                }
-                out[a * m + r] = v;
-            }
-        }
-    }
-}
-
-/* gram (m x m, column-major upper) := sum of the outer products of rows of U */
-static void add_gram(int64_t rows, int32_t m, const double *U, double *gram)
-{
-    memset(gram, 0, (size_t)m * (size_t)m * sizeof *gram);
-    for (int64_t i = 0; i < rows; i++, U += m) {
-        for (int32_t j = 0; j < m; j++) {
-            const double v = U[j];
-            double *column = gram + (ptrdiff_t)j * m;
-            for (int32_t k = 0; k <= j; k++) {
-                column[k] += v * U[k];
-            }
-        }
-    }
-}
-
-int flmm_block_right_hand_sides(flmm_block *s, const double *Lambda, int32_t m, const double *const *R,
-                                double *U, double *gram, double *work)
-{
-    const int64_t chunks = (s->nl + FLMM_LEVELS - 1) / FLMM_LEVELS;
-    const int32_t c = s->c;
-    const ptrdiff_t square = (ptrdiff_t)m * m;
-    const int few = m <= FEW_COLUMNS;
-    if (!s->gram) {
-        s->gram = malloc(((size_t)chunks * FEW_COLUMNS * FEW_COLUMNS + 1) * sizeof *s->gram);
-        if (!s->gram) {
-            return FLMM_NO_MEMORY;
-        }
-    }
-#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t k = 0; k < chunks; k++) {
-        const int64_t from = k * FLMM_LEVELS, to = from + FLMM_LEVELS < s->nl ? from + FLMM_LEVELS : s->nl;
-        if (c == 1) {
-            apply_levels(Lambda, from, to, m, R[0], U, 1);
-        } else if (c == 2) {
-            apply_levels(Lambda, from, to, m, R[0], U, 2);
-        } else {
-            apply_levels(Lambda, from, to, m, R[0], U, c);
-        }
-        forward(s, from, to, m, U);
-        if (few) {
-            add_gram((to - from) * c, m, U + from * c * m, s->gram + k * square);
-        }
-    }
-    for (int32_t f = 1; f < s->at.x->nf; f++) {
-        const int32_t cf = s->at.x->nc[f];
-        const double *T = Lambda + s->at.square[f];
-        for (int64_t l = 0; l < s->at.x->nl[f]; l++) {
-            const double *in = R[f] + l * cf * m;
-            for (int32_t a = 0; a < cf; a++) {
-                double *out = U + s->position[s->at.offset[f] + l * cf + a] * m;
-                for (int32_t r = 0; r < m; r++) {
-                    out[r] = 0.0;
-                    for (int32_t b = 0; b < cf; b++) {
-                        out[r] += T[b * cf + a] * in[(ptrdiff_t)b * m + r];
-                    }
-                }
-            }
-        }
-    }
-    forward_core(s, m, U, work);
-    if (!few) {
-        flmm_gram(s->blas, s->at.q, m, U, gram);
-        return FLMM_OK;
-    }
-    add_gram(s->n2, m, U + s->n1 * m, gram);
-    for (int64_t k = 0; k < chunks; k++) {
-        for (ptrdiff_t e = 0; e < square; e++) {
-            gram[e] += s->gram[k * square + e];
-        }
-    }
+    s->nd = nd;
     return FLMM_OK;
 }
 
-void flmm_block_solve_Lt(const flmm_block *s, int32_t m, double *B, double *work)
+/* RX^-1, row-major upper, from RX column-major upper. */
+static void invert_upper(int32_t p, const double *RX, double *inverse)
 {
-    const int32_t c = s->c;
-    double *core = B + s->n1 * m;
-    if (s->n2) {
-        flmm_core_solve_Lt(s->core, m, core, work);
-    }
-#pragma omp parallel for schedule(static) num_threads(flmm_team(&s->at)) if (s->nl > FLMM_WORTH_THREADS)
-    for (int64_t i = 0; i < s->nl; i++) {
-        const double *LD = s->LD + i * c * c;
-        double *Bi = B + i * c * m;
-        for (int64_t t = s->start[i]; t < s->start[i + 1]; t++) {
-            const double *in = core + (s->position[s->n1 + s->unknown[t]] - s->n1) * m;
-            for (int32_t a = 0; a < c; a++) {
-                const double w = s->W[t * c + a];
-                for (int32_t r = 0; r < m; r++) {
-                    Bi[a * m + r] -= w * in[r];
-                }
+    memset(inverse, 0, (size_t)p * (size_t)p * sizeof *inverse);
+    for (int32_t j = 0; j < p; j++) {
+        for (int32_t i = j; i >= 0; i--) {
+            double v = i == j ? 1.0 : 0.0;
+            for (int32_t k = i + 1; k <= j; k++) {
+                v -= RX[i + (ptrdiff_t)k * p] * inverse[(ptrdiff_t)k * p + j];
             }
-        }
-        for (int32_t a = c - 1; a >= 0; a--) {
-            for (int32_t b = a + 1; b < c; b++) {
-                for (int32_t r = 0; r < m; r++) {
-                    Bi[a * m + r] -= LD[b * c + a] * Bi[b * m + r];
-                }
-            }
-            for (int32_t r = 0; r < m; r++) {
-                Bi[a * m + r] /= LD[a * c + a];
-            }
+            inverse[(ptrdiff_t)i * p + j] = v / RX[i + (ptrdiff_t)i * p];
         }
     }
 }
 
-/* --- diagonal blocks of M^-1 ---------------------------------------------------------- */
-
-int flmm_block_inverse(flmm_block *s)
+/* X2 := [V_2 u_2] = L_S'^-1 U_2 [RX^-1 y] */
+static void solve_core(flmm_block *s, const double *y)
 {
-    if (s->n2 == 0) {
-        return FLMM_OK;
+    const int32_t p = s->at.x->p, m = p + 1;
+    for (int64_t u = 0; u < s->n2; u++) {
+        const double *U = s->U2 + u * m;
+        double *out = s->rows + u * m;
+        for (int32_t j = 0; j < p; j++) {
+            out[j] = 0.0;
+            for (int32_t k = 0; k <= j; k++) {
+                out[j] += U[k] * s->RX_inverse[(ptrdiff_t)k * p + j];
+            }
+        }
+        out[p] = 0.0;
+        for (int32_t j = 0; j < m; j++) {
+            out[p] += U[j] * y[j];
+        }
     }
-    const int status = flmm_core_inverse(s->core);
-    if (status == FLMM_OK && s->place && !s->inverse_place) {
-        s->inverse_place = flmm_block_lay_out_places(s, flmm_core_inverse_place);
-        return s->inverse_place ? FLMM_OK : FLMM_NO_MEMORY;
+    flmm_block_core_back(s, m, s->rows, s->X2);
+}
+
+int flmm_block_differentiate(flmm_block *s, const flmm_derivatives *d)
+{
+    int status = number_directions(s, d);
+    if (status != FLMM_OK) {
+        return status;
     }
+    invert_upper(s->at.x->p, d->RX, s->RX_inverse);
+    if (s->n2 > 0) {
+        solve_core(s, d->y);
+        if (d->what & (FLMM_SCORE | FLMM_INFORMATION)) {
+            flmm_block_core_scores(s, d);
+        }
+        if (d->what & FLMM_TRACE) {
+            status = flmm_core_inverse(s->core);
+        }
+        if (status != FLMM_OK) {
+            return status;
+        }
+        if (d->what & FLMM_TRACE) {
+            flmm_block_core_traces(s, d);
+        }
+    }
+    if (s->nd > 0) {
+        memset(d->q, 0, (size_t)s->nd * (size_t)s->nd * sizeof *d->q);
+        memset(d->h, 0, (size_t)s->nd * (size_t)s->at.x->p * sizeof *d->h);
+    }
+    status = flmm_block_backward(s, d, NULL);
+    if (status == FLMM_OK && s->n2 > 0 && s->nd > 0) {
+        flmm_block_core_information(s, d);
+    }
+    for (int32_t i = 0; i < s->nd; i++) {
+        for (int32_t j = 0; j < i; j++) {
+            d->q[(ptrdiff_t)s->order[j] * s->nd + s->order[i]] = d->q[(ptrdiff_t)s->order[i] * s->nd + s->order[j]];
+        }
+    }
+    return status;
+}
+
+int flmm_block_inverse_blocks(flmm_block *s, double *blocks)
+{
+    const flmm_derivatives d = {.what = FLMM_TRACE};
+    int status = s->n2 > 0 ? flmm_core_inverse(s->core) : FLMM_OK;
+    if (status == FLMM_OK) {
+        status = flmm_block_backward(s, &d, blocks);
+    }
+    if (status == FLMM_OK && s->n2 > 0) {
+        flmm_block_core_inverse_blocks(s, blocks + s->n1 * s->c);
+    }
+    return status;
+}
+
+/* --- solutions ------------------------------------------------------------------------ */
+
+int flmm_block_modes(flmm_block *s, const double *y, double *u, double *b)
+{
+    const int32_t p = s->at.x->p, m = p + 1;
+    double *X = s->modes;
+    if (s->n2 > 0) {
+        for (int64_t i = 0; i < s->n2; i++) {
+            s->rows[i] = 0.0;
+            for (int32_t j = 0; j < m; j++) {
+                s->rows[i] += s->U2[i * m + j] * y[j];
+            }
+        }
+        flmm_block_core_back(s, 1, s->rows, X);
+        if (u) {
+            memcpy(u + s->n1, X, (size_t)s->n2 * sizeof *X);
+        }
+        if (b) {
+            flmm_block_core_modes(s, 1, X, b + s->n1);
+        }
+    }
+    const flmm_modes pass = {.R = s->at.x->ZtWXy[0], .width = m, .y = y, .m = 1, .X = X, .u = u, .b = b};
+    return flmm_block_run_modes(s, &pass);
+}
+
+int flmm_block_solve(flmm_block *s, int32_t m, const double *const *R, double *const *B)
+{
+    double *RS = new_rows(s, m), *U2 = new_rows(s, m), *X = new_rows(s, m);
+    int status = RS && U2 && X ? FLMM_OK : FLMM_NO_MEMORY;
+    if (status == FLMM_OK && s->n2 > 0) {
+        status = flmm_block_make_work(s, m);
+    }
+    if (status == FLMM_OK && s->n2 > 0) {
+        flmm_forward pass = {.R = R[0], .m = m, .RS = RS};
+        flmm_block_core_rows(s, m, R, RS);
+        status = flmm_block_forward(s, &pass);
+        flmm_block_core_forward(s, m, RS, U2);
+        flmm_block_core_back(s, m, U2, X);
+        flmm_block_core_modes(s, m, X, U2);
+        const double *from = U2;
+        for (int32_t f = 1; f < s->at.x->nf; f++) {
+            const size_t size = (size_t)(s->at.offset[f + 1] - s->at.offset[f]) * (size_t)m;
+            memcpy(B[f], from, size * sizeof *from);
+            from += size;
+        }
+    }
+    if (status == FLMM_OK) {
+        const flmm_modes pass = {.R = R[0], .width = m, .m = m, .X = X, .b = B[0]};
+        status = flmm_block_run_modes(s, &pass);
+    }
+    free(RS);
+    free(U2);
+    free(X);
+    return status;
+}
+
+int flmm_block_half_solve(flmm_block *s, int32_t m, const double *const *R, double *U)
+{
+    double *RS = new_rows(s, m), *U2 = new_rows(s, m);
+    int status = RS && U2 ? FLMM_OK : FLMM_NO_MEMORY;
+    if (status == FLMM_OK && s->n2 > 0) {
+        status = flmm_block_make_work(s, m);
+    }
+    if (status == FLMM_OK) {
+        flmm_forward pass = {.R = R[0], .m = m, .RS = RS, .U = U};
+        flmm_block_core_rows(s, m, R, RS);
+        status = flmm_block_forward(s, &pass);
+    }
+    if (status == FLMM_OK && s->n2 > 0) {
+        flmm_block_core_forward(s, m, RS, U2);
+        for (int64_t u = 0; u < s->n2; u++) {
+            memcpy(U + (s->n1 + u) * m, U2 + flmm_core_position(s->core, u) * m, (size_t)m * sizeof *U);
+        }
+    }
+    free(RS);
+    free(U2);
     return status;
 }
 
@@ -381,38 +265,74 @@ void flmm_block_describe(const flmm_block *s, int64_t *nnz_L, int *dense_core)
         flmm_core_describe(s->core, &core_nnz, &supernodal);
         *dense_core = flmm_core_is_dense(s->core);
     }
-    *nnz_L = s->nl * flmm_pairs_of(s->c) + s->start[s->nl] * s->c + core_nnz;
+    *nnz_L = s->nl * flmm_pairs_of(s->c) + s->columns * s->c + core_nnz;
 }
 
-int64_t flmm_block_factor(const flmm_block *s, int64_t *colptr, int64_t *rowind, double *x)
+/* L_l (c x c, row-major) of a level, and in place of its columns a those of L_l^-1 T'a,
+ * with the arithmetic of the passes; `tile` is workspace. */
+static void factor_of_level(const flmm_block *s, int64_t level, lanes *tile, int64_t columns, double *a, double *L)
+{
+    const int32_t c = s->c, square = c * c;
+    lanes *A = tile, *t = A + square, *N = t + square, *inverse = N + square, *x = inverse + c;
+    const double *address[LANES];
+    for (int k = 0; k < LANES; k++) {
+        address[k] = s->at.x->ZtWZ[0] + level * square;
+    }
+    flmm_tile_blocks(c, address, A);
+    flmm_lanes_factor(c, s->at.Lambda, A, t, N, inverse);
+    for (int32_t i = 0; i < c; i++) {
+        for (int32_t j = 0; j <= i; j++) {
+            L[i * c + j] = (i == j ? 1.0 : N[i * c + j][0]) / sqrt(inverse[j][0]);
+        }
+    }
+    for (int64_t k = 0; k < columns; k++, a += c) {
+        for (int32_t b = 0; b < c; b++) {
+            x[b] = flmm_lanes_all(a[b]);
+        }
+        flmm_lanes_forward(c, s->at.Lambda, N, x, t);
+        for (int32_t b = 0; b < c; b++) {
+            a[b] = t[b][0] * sqrt(inverse[b][0]);
+        }
+    }
+}
+
+int64_t flmm_block_factor(const flmm_block *s, int64_t *colptr, int64_t *rowind, double *x, int64_t *perm)
 {
     const int32_t c = s->c;
-    int64_t at = 0;
+    const flmm_room *room = &s->room[0];
+    int64_t at = s->nl * flmm_pairs_of(c) + s->columns * c;
+    if (!colptr) {
+        return s->n2 ? flmm_core_factor(s->core, s->n1, at, NULL, NULL, NULL) : at;
+    }
+    at = 0;
     for (int64_t i = 0; i < s->nl; i++) {
+        double *L = s->small, *W = room->columns;
+        const int64_t columns = flmm_level_scaled(s, c, i, W, room->unknown);
+        factor_of_level(s, i, room->tile, columns, W, L);
         for (int32_t a = 0; a < c; a++) {
             const int64_t begin = at;
             for (int32_t b = a; b < c; b++, at++) {
-                if (colptr) {
-                    rowind[at] = i * c + b;
-                    x[at] = s->LD[(i * c + b) * c + a];
+                rowind[at] = i * c + b;
+                x[at] = L[b * c + a];
+            }
+            for (int64_t t = 0; t < columns; t++, at++) {
+                const int64_t row = s->n1 + flmm_core_position(s->core, room->unknown[t]);
+                int64_t k = at;
+                for (; k > begin && rowind[k - 1] > row; k--) {
+                    rowind[k] = rowind[k - 1];
+                    x[k] = x[k - 1];
                 }
+                rowind[k] = row;
+                x[k] = W[t * c + a];
             }
-            for (int64_t t = s->start[i]; t < s->start[i + 1]; t++, at++) {
-                if (colptr) {
-                    const int64_t row = s->position[s->n1 + s->unknown[t]];
-                    int64_t k = at;
-                    for (; k > begin && rowind[k - 1] > row; k--) {
-                        rowind[k] = rowind[k - 1];
-                        x[k] = x[k - 1];
-                    }
-                    rowind[k] = row;
-                    x[k] = s->W[t * c + a];
-                }
-            }
-            if (colptr) {
-                colptr[i * c + a] = begin;
-            }
+            colptr[i * c + a] = begin;
         }
     }
-    return s->n2 ? flmm_core_factor(s->core, s->n1, at, colptr ? colptr + s->n1 : NULL, rowind, x) : at;
+    for (int64_t u = 0; u < s->n1; u++) {
+        perm[u] = u;
+    }
+    for (int64_t u = 0; u < s->n2; u++) {
+        perm[s->n1 + flmm_core_position(s->core, u)] = s->n1 + u;
+    }
+    return s->n2 ? flmm_core_factor(s->core, s->n1, at, colptr + s->n1, rowind, x) : at;
 }

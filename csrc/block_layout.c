@@ -1,4 +1,4 @@
-/* block_layout.c: what the block route lays out once: columns of W, the core's pattern,
+/* block_layout.c: what the block route lays out once: chunks of levels, the core's pattern,
  * places of every product, and how threads share the core.
  */
 #include "block.h"
@@ -8,37 +8,30 @@
 
 /* A core of at most this many unknowns is dense without asking. */
 #define SMALL_CORE 400
-/* --- layout -------------------------------------------------------------------- */
+/* Levels in a chunk of work, fewer where they meet so many unknowns that their columns
+ * would not stay in cache. */
+#define MOST_LEVELS 1024
+#define MOST_COLUMNS 65536
 
-static int64_t count_columns(const flmm_block *s, int64_t i)
+/* --- columns -------------------------------------------------------------------- */
+
+/* First column of A_lI among those of all levels. */
+static int64_t column_start(const flmm_block *s, int64_t level)
 {
     const flmm_crossproducts *x = s->at.x;
-    int64_t columns = 0;
+    int64_t start = 0;
     for (int32_t g = 1; g < x->nf; g++) {
-        const int64_t *indptr = x->indptr[flmm_pair(0, g)];
-        columns += (indptr[i + 1] - indptr[i]) * x->nc[g];
+        start += x->indptr[flmm_pair(0, g)][level] * x->nc[g];
     }
-    return columns;
+    return start;
 }
 
-/* start and unknown */
-static int lay_out_columns(flmm_block *s)
+/* The core's unknown of each column, increasing within a level; NULL without memory. */
+static int32_t *list_unknowns(const flmm_block *s)
 {
     const flmm_crossproducts *x = s->at.x;
-    s->start = malloc(((size_t)s->nl + 1) * sizeof *s->start);
-    if (!s->start) {
-        return FLMM_NO_MEMORY;
-    }
-    s->start[0] = 0;
-    for (int64_t i = 0; i < s->nl; i++) {
-        s->start[i + 1] = s->start[i] + count_columns(s, i);
-    }
-    s->unknown = malloc(((size_t)s->start[s->nl] + 1) * sizeof *s->unknown);
-    if (!s->unknown) {
-        return FLMM_NO_MEMORY;
-    }
-    int32_t *next = s->unknown;
-    for (int64_t i = 0; i < s->nl; i++) {
+    int32_t *unknown = malloc(((size_t)s->columns + 1) * sizeof *unknown), *next = unknown;
+    for (int64_t i = 0; unknown && i < s->nl; i++) {
         for (int32_t g = 1; g < x->nf; g++) {
             const ptrdiff_t pair = flmm_pair(0, g);
             for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
@@ -49,75 +42,32 @@ static int lay_out_columns(flmm_block *s)
             }
         }
     }
-    return FLMM_OK;
+    return unknown;
 }
 
-/* Visit the lower triangle of M_22 block by block: own blocks, then pairs of factors.
- * With Lambda == NULL only the places are recorded. */
-void flmm_block_fill_base(flmm_block *s, const double *Lambda, double *values)
+/* How many levels make a chunk: by the model alone, as sums are added chunk by chunk. */
+static void lay_out_chunks(flmm_block *s)
 {
-    const flmm_crossproducts *x = s->at.x;
-    double *t = s->small, *C = t + (ptrdiff_t)s->at.most_columns * s->at.most_columns;
-    int64_t *place = s->base_place;
-    for (int32_t f = 1; f < x->nf; f++) {
-        const int32_t cf = x->nc[f];
-        for (int64_t i = 0; i < x->nl[f]; i++) {
-            const int64_t own = s->at.offset[f] - s->n1 + i * cf;
-            if (Lambda) {
-                const double *T = Lambda + s->at.square[f];
-                flmm_sandwich(cf, cf, T, x->ZtWZ[f] + i * cf * cf, T, t, C);
-            }
-            for (int32_t a = 0; a < cf; a++) {
-                for (int32_t b = 0; b <= a; b++, place++) {
-                    if (Lambda) {
-                        values[*place] += C[a * cf + b] + (a == b ? 1.0 : 0.0);
-                    } else {
-                        *place = flmm_core_place(s->core, own + a, own + b);
-                    }
-                }
-            }
-            for (int32_t g = f + 1; g < x->nf; g++) {
-                const int32_t cg = x->nc[g];
-                const ptrdiff_t pair = flmm_pair(f, g);
-                for (int64_t k = x->indptr[pair][i]; k < x->indptr[pair][i + 1]; k++) {
-                    const int64_t other = s->at.offset[g] - s->n1 + (int64_t)x->indices[pair][k] * cg;
-                    if (Lambda) {
-                        flmm_sandwich(cf, cg, Lambda + s->at.square[f], x->values[pair] + k * cf * cg,
-                                      Lambda + s->at.square[g], t, C);
-                    }
-                    for (int32_t a = 0; a < cf; a++) {
-                        for (int32_t b = 0; b < cg; b++, place++) {
-                            if (Lambda) {
-                                values[*place] += C[a * cg + b];
-                            } else {
-                                *place = flmm_core_place(s->core, own + a, other + b);
-                            }
-                        }
-                    }
-                }
-            }
-        }
+    s->columns = column_start(s, s->nl);
+    s->levels = MOST_LEVELS;
+    while (s->levels > LANES && s->columns / s->nl > MOST_COLUMNS / s->levels) {
+        s->levels /= 2;
+    }
+    s->chunks = (s->nl + s->levels - 1) / s->levels;
+    for (int64_t from = 0; from < s->nl; from += s->levels) {
+        const int64_t to = from + s->levels < s->nl ? from + s->levels : s->nl;
+        const int64_t columns = column_start(s, to) - column_start(s, from);
+        s->most_columns = columns > s->most_columns ? columns : s->most_columns;
     }
 }
 
-static int64_t base_entries(const flmm_block *s)
-{
-    const flmm_crossproducts *x = s->at.x;
-    int64_t count = 0;
-    for (int32_t f = 1; f < x->nf; f++) {
-        count += x->nl[f] * flmm_pairs_of(x->nc[f]);
-        for (int32_t g = f + 1; g < x->nf; g++) {
-            count += x->indptr[flmm_pair(f, g)][x->nl[f]] * x->nc[f] * x->nc[g];
-        }
-    }
-    return count;
-}
+/* --- the core -------------------------------------------------------------------- */
 
 /* The pattern of S, lower triangle by columns: unknowns that meet in some level, and
  * the pattern of M_22 (its pairs of factors meet in some level too; own blocks may not). */
-static int core_pattern(const flmm_block *s, int64_t **colptr_out, int64_t **rowind_out)
+static int core_pattern(const flmm_block *s, const int32_t *unknown, int64_t **colptr_out, int64_t **rowind_out)
 {
-    const int64_t n = s->n2, columns = s->start[s->nl];
+    const int64_t n = s->n2, columns = s->columns;
     const flmm_crossproducts *x = s->at.x;
     int64_t *meets = malloc(((size_t)n + 2) * sizeof *meets);          /* levels by core unknown */
     int32_t *level = malloc(((size_t)columns + 1) * sizeof *level);
@@ -129,15 +79,16 @@ static int core_pattern(const flmm_block *s, int64_t **colptr_out, int64_t **row
     if (status == FLMM_OK) {
         memset(meets, 0, ((size_t)n + 2) * sizeof *meets);
         for (int64_t t = 0; t < columns; t++) {
-            meets[s->unknown[t] + 2]++;
+            meets[unknown[t] + 2]++;
         }
         for (int64_t u = 0; u < n; u++) {
             meets[u + 2] += meets[u + 1];
             marker[u] = -1;
         }
         for (int64_t i = 0; i < s->nl; i++) {
-            for (int64_t t = s->start[i]; t < s->start[i + 1]; t++) {
-                level[meets[s->unknown[t] + 1]++] = (int32_t)i;
+            const int64_t end = column_start(s, i + 1);
+            for (int64_t t = column_start(s, i); t < end; t++) {
+                level[meets[unknown[t] + 1]++] = (int32_t)i;
             }
         }
         for (int32_t f = 1; f < x->nf; f++) {
@@ -161,8 +112,9 @@ static int core_pattern(const flmm_block *s, int64_t **colptr_out, int64_t **row
                     at++;
                 }
                 for (int64_t k = meets[u]; k < meets[u + 1]; k++) {
-                    for (int64_t t = s->start[level[k]]; t < s->start[level[k] + 1]; t++) {
-                        const int32_t v = s->unknown[t];
+                    const int64_t end = column_start(s, level[k] + 1);
+                    for (int64_t t = column_start(s, level[k]); t < end; t++) {
+                        const int32_t v = unknown[t];
                         if (v > u && marker[v] != stamp) {
                             marker[v] = stamp;
                             if (pass) {
@@ -208,45 +160,82 @@ static int core_pattern(const flmm_block *s, int64_t **colptr_out, int64_t **row
     return FLMM_OK;
 }
 
-static int make_core(flmm_block *s)
+static int make_core(flmm_block *s, const int32_t *unknown)
 {
     if (s->n2 <= SMALL_CORE) {
         return flmm_core_new(s->blas, s->n2, NULL, NULL, &s->core);
     }
     int64_t *colptr = NULL, *rowind = NULL;
-    int status = core_pattern(s, &colptr, &rowind);
+    int status = core_pattern(s, unknown, &colptr, &rowind);
     if (status == FLMM_OK) {
-        status = flmm_core_new(s->blas, s->n2, colptr, rowind, &s->core);
+        status = colptr[s->n2] > INT32_MAX ? FLMM_TOO_LARGE
+                                           : flmm_core_new(s->blas, s->n2, colptr, rowind, &s->core);
     }
     free(colptr);
     free(rowind);
     return status;
 }
 
-/* Places of all products of columns of one level, (t, t' <= t), by `find`. */
-int64_t *flmm_block_lay_out_places(const flmm_block *s, int64_t (*find)(const flmm_core *, int64_t, int64_t))
+/* Room for the places of A_22, and the places. */
+static int lay_out_base(flmm_block *s)
 {
-    int64_t total = 0;
-    for (int64_t i = 0; i < s->nl; i++) {
-        total += flmm_pairs_of(s->start[i + 1] - s->start[i]);
+    const flmm_crossproducts *x = s->at.x;
+    int64_t own = 0, pairs = 0;
+    s->own_first = malloc((size_t)x->nf * sizeof *s->own_first);
+    if (!s->own_first) {
+        return FLMM_NO_MEMORY;
     }
-    int64_t *place = malloc(((size_t)total + 1) * sizeof *place);
-    if (!place) {
-        return NULL;
-    }
-    int64_t *next = place;
-    for (int64_t i = 0; i < s->nl; i++) {
-        for (int64_t t = s->start[i]; t < s->start[i + 1]; t++) {
-            for (int64_t r = s->start[i]; r <= t; r++) {
-                *next++ = find(s->core, s->unknown[t], s->unknown[r]);
-            }
+    for (int32_t f = 1; f < x->nf; f++) {
+        s->own_first[f] = own;
+        own += x->nl[f] * flmm_pairs_of(x->nc[f]);
+        for (int32_t g = f + 1; g < x->nf; g++) {
+            pairs += x->indptr[flmm_pair(f, g)][x->nl[f]] * x->nc[f] * x->nc[g];
         }
     }
-    return place;
+    s->own_place = malloc(((size_t)own + 1) * sizeof *s->own_place);
+    s->pair_place = malloc(((size_t)pairs + 1) * sizeof *s->pair_place);
+    if (!s->own_place || !s->pair_place) {
+        return FLMM_NO_MEMORY;
+    }
+    flmm_block_lay_out_base(s);
+    return FLMM_OK;
+}
+
+/* Places in a sparse core of the products among the columns of each level that meets more
+ * than one block. */
+static int lay_out_products(flmm_block *s, const int32_t *unknown)
+{
+    s->first_place = malloc(((size_t)s->chunks + 1) * sizeof *s->first_place);
+    if (!s->first_place) {
+        return FLMM_NO_MEMORY;
+    }
+    int64_t total = 0;
+    for (int64_t i = 0; i < s->nl; i++) {
+        if (i % s->levels == 0) {
+            s->first_place[i / s->levels] = total;
+        }
+        const flmm_meeting level = flmm_level_meets(s, i);
+        total += level.own < 0 ? flmm_pairs_of(level.columns) : 0;
+    }
+    s->place = malloc(((size_t)total + 1) * sizeof *s->place);
+    if (!s->place) {
+        return FLMM_NO_MEMORY;
+    }
+    int32_t *next = s->place;
+    for (int64_t i = 0; i < s->nl; i++) {
+        const flmm_meeting level = flmm_level_meets(s, i);
+        for (int64_t r = 0; level.own < 0 && r < level.columns; r++) {
+            for (int64_t t = r; t < level.columns; t++) {
+                *next++ = (int32_t)flmm_core_place(s->core, unknown[t], unknown[r]);
+            }
+        }
+        unknown += level.columns;
+    }
+    return FLMM_OK;
 }
 
 /* Divide the core's unknowns so that each thread adds up about as many products. */
-static int divide_work(flmm_block *s)
+static int divide_work(flmm_block *s, const int32_t *unknown)
 {
     double *work = calloc((size_t)s->n2 + 1, sizeof *work);
     s->share = malloc(((size_t)s->at.threads + 1) * sizeof *s->share);
@@ -256,11 +245,12 @@ static int divide_work(flmm_block *s)
     }
     double total = 0.0;
     for (int64_t i = 0; i < s->nl; i++) {
-        for (int64_t t = s->start[i]; t < s->start[i + 1]; t++) {
-            const double products = (double)(t - s->start[i] + 1);
-            work[s->unknown[t]] += products;
-            total += products;
+        const int64_t columns = flmm_level_meets(s, i).columns;
+        for (int64_t r = 0; r < columns; r++) {
+            work[unknown[r]] += (double)(columns - r);
+            total += (double)(columns - r);
         }
+        unknown += columns;
     }
     double sum = 0.0;
     int32_t thread = 0;
@@ -278,50 +268,44 @@ static int divide_work(flmm_block *s)
     return FLMM_OK;
 }
 
-static int set_up(flmm_block *s)
+static int lay_out_core(flmm_block *s)
 {
-    const size_t c = (size_t)s->c, columns_most = (size_t)s->at.most_columns;
-    s->small = malloc((size_t)s->at.threads * 2 * columns_most * columns_most * sizeof *s->small);
-    s->position = malloc(((size_t)s->at.q + 1) * sizeof *s->position);
-    s->LD = malloc(((size_t)s->nl * c * c + 1) * sizeof *s->LD);
-    int status = s->small && s->position && s->LD ? lay_out_columns(s) : FLMM_NO_MEMORY;
-    if (status != FLMM_OK) {
-        return status;
+    int32_t *unknown = list_unknowns(s);
+    int status = unknown ? make_core(s, unknown) : FLMM_NO_MEMORY;
+    if (status == FLMM_OK) {
+        status = lay_out_base(s);
     }
-    s->W = malloc(((size_t)s->start[s->nl] * c + 1) * sizeof *s->W);
-    if (!s->W) {
-        return FLMM_NO_MEMORY;
+    if (status == FLMM_OK && !flmm_core_is_dense(s->core)) {
+        status = lay_out_products(s, unknown);
     }
-    for (int64_t u = 0; u < s->n1; u++) {
-        s->position[u] = u;
+    if (status == FLMM_OK) {
+        status = divide_work(s, unknown);
     }
-    if (s->n2 == 0) {
-        return divide_work(s);
-    }
-    status = make_core(s);
-    if (status != FLMM_OK) {
-        return status;
-    }
-    s->base_place = malloc(((size_t)base_entries(s) + 1) * sizeof *s->base_place);
-    if (!s->base_place) {
-        return FLMM_NO_MEMORY;
-    }
-    flmm_block_fill_base(s, NULL, NULL);
-    if (!flmm_core_is_dense(s->core)) {
-        s->place = flmm_block_lay_out_places(s, flmm_core_place);
-        s->first_place = malloc(((size_t)s->nl + 1) * sizeof *s->first_place);
-        if (!s->place || !s->first_place) {
-            return FLMM_NO_MEMORY;
-        }
-        s->first_place[0] = 0;
-        for (int64_t i = 0; i < s->nl; i++) {
-            s->first_place[i + 1] = s->first_place[i] + flmm_pairs_of(s->start[i + 1] - s->start[i]);
-        }
-    }
-    for (int64_t u = 0; u < s->n2; u++) {
-        s->position[s->n1 + u] = s->n1 + flmm_core_position(s->core, u);
-    }
-    return divide_work(s);
+    free(unknown);
+    return status;
+}
+
+static double *new_doubles(int64_t count)
+{
+    return malloc(((size_t)count + 1) * sizeof(double));
+}
+
+static int allocate(flmm_block *s)
+{
+    const int64_t p = s->at.x->p, m = p + 1, most = s->at.most_columns;
+    const int64_t level = s->c * (s->c > m ? s->c : m);
+    s->room = calloc((size_t)s->together, sizeof *s->room);
+    s->no_level = calloc((size_t)level, sizeof *s->no_level);
+    s->RX_inverse = new_doubles(p * p);
+    s->RS = new_doubles(s->n2 * m);
+    s->U2 = new_doubles(s->n2 * m);
+    s->X2 = new_doubles(s->n2 * m);
+    s->rows = new_doubles(s->n2 * m);
+    s->modes = new_doubles(3 * s->n2);
+    s->small = new_doubles(3 * most * most);
+    return s->room && s->no_level && s->RX_inverse && s->RS && s->U2 && s->X2 && s->rows && s->modes && s->small
+               ? FLMM_OK
+               : FLMM_NO_MEMORY;
 }
 
 int flmm_block_new(const flmm_blas *blas, const flmm_layout *layout, flmm_block **out)
@@ -337,7 +321,17 @@ int flmm_block_new(const flmm_blas *blas, const flmm_layout *layout, flmm_block 
     s->nl = layout->x->nl[0];
     s->n1 = layout->offset[1];
     s->n2 = layout->q - s->n1;
-    const int status = set_up(s);
+    s->width = s->sums = s->tile = -1;
+    lay_out_chunks(s);
+    const int64_t together = s->at.threads == 1 ? 1 : 4 * (int64_t)s->at.threads;
+    s->together = (int32_t)(together < s->chunks ? together : s->chunks);
+    int status = s->n2 > 0 ? lay_out_core(s) : FLMM_OK;
+    if (status == FLMM_OK) {
+        status = allocate(s);
+    }
+    if (status == FLMM_OK && s->n2 > 0) {
+        status = flmm_block_make_work(s, s->at.x->p + 1);
+    }
     if (status != FLMM_OK) {
         flmm_block_free(s);
         return status;
@@ -351,22 +345,28 @@ void flmm_block_free(flmm_block *s)
     if (!s) {
         return;
     }
+    flmm_block_free_rooms(s);
     flmm_core_free(s->core);
-    free(s->position);
-    free(s->start);
-    free(s->unknown);
-    free(s->LD);
-    free(s->W);
+    free(s->room);
+    free(s->no_level);
+    free(s->share);
+    free(s->own_first);
+    free(s->own_place);
+    free(s->pair_place);
     free(s->place);
     free(s->first_place);
-    free(s->inverse_place);
-    free(s->base_place);
-    free(s->share);
+    free(s->RS);
+    free(s->U2);
+    free(s->X2);
+    free(s->rows);
+    free(s->modes);
+    free(s->RX_inverse);
+    free(s->work);
     free(s->small);
-    free(s->gram);
-    free(s->trace_room);
-    free(s->information_room);
     free(s->order);
     free(s->D_at);
+    free(s->d2);
+    free(s->a2);
+    free(s->c2);
     free(s);
 }

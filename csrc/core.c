@@ -18,18 +18,17 @@
 struct flmm_core {
     const flmm_blas *blas;
     int64_t n;
-    /* dense: column-major lower triangles */
-    double *S, *inverse;
+    double *S;                       /* dense: column-major lower triangle */
     /* sparse */
     flmm_chol *chol;
     int64_t *colptr, *rowind;        /* pattern as given, to find places */
+    int64_t *inverse_place;          /* [entries] of the pattern in chol's inverse; made on first use */
+    double *base;                    /* either: see flmm_core_base; at the places of S */
 };
 
-static int make_dense(flmm_core *core)
+static size_t size_of(const flmm_core *core)
 {
-    const size_t size = (size_t)core->n * (size_t)core->n;
-    core->S = malloc((size + 1) * sizeof *core->S);
-    return core->S ? FLMM_OK : FLMM_NO_MEMORY;
+    return core->chol ? (size_t)flmm_chol_entries(core->chol) : (size_t)core->n * (size_t)core->n;
 }
 
 static int64_t *copy_of(const int64_t *source, int64_t count)
@@ -68,12 +67,14 @@ int flmm_core_new(const flmm_blas *blas, int64_t n, const int64_t *colptr, const
             }
         }
     }
-    if (status == FLMM_OK && dense) {
-        status = make_dense(core);
-    } else if (status == FLMM_OK) {
-        core->colptr = copy_of(colptr, n + 1);
-        core->rowind = copy_of(rowind, colptr[n]);
-        status = core->colptr && core->rowind ? FLMM_OK : FLMM_NO_MEMORY;
+    if (status == FLMM_OK) {
+        const size_t size = size_of(core) + 1;
+        core->base = malloc(size * sizeof *core->base);
+        core->S = dense ? malloc(size * sizeof *core->S) : NULL;
+        core->colptr = dense ? NULL : copy_of(colptr, n + 1);
+        core->rowind = dense ? NULL : copy_of(rowind, colptr[n]);
+        const int complete = dense ? core->S != NULL : core->colptr && core->rowind;
+        status = core->base && complete ? FLMM_OK : FLMM_NO_MEMORY;
     }
     if (status != FLMM_OK) {
         flmm_core_free(core);
@@ -90,9 +91,10 @@ void flmm_core_free(flmm_core *core)
     }
     flmm_chol_free(core->chol);
     free(core->S);
-    free(core->inverse);
+    free(core->base);
     free(core->colptr);
     free(core->rowind);
+    free(core->inverse_place);
     free(core);
 }
 
@@ -129,11 +131,20 @@ double *flmm_core_values(flmm_core *core)
     return core->chol ? flmm_chol_values(core->chol) : core->S;
 }
 
-void flmm_core_clear(flmm_core *core)
+double *flmm_core_base(flmm_core *core)
 {
-    const size_t size = core->chol ? (size_t)flmm_chol_entries(core->chol)
-                                   : (size_t)core->n * (size_t)core->n;
-    memset(flmm_core_values(core), 0, size * sizeof(double));
+    return core->base;
+}
+
+void flmm_core_clear(const flmm_core *core, double *values)
+{
+    if (core->chol) {
+        memset(values, 0, size_of(core) * sizeof *values);
+        return;
+    }
+    for (int64_t j = 0; j < core->n; j++) {
+        memset(values + j * (core->n + 1), 0, (size_t)(core->n - j) * sizeof *values);
+    }
 }
 
 int flmm_core_factorize(flmm_core *core)
@@ -193,37 +204,87 @@ int64_t flmm_core_work(const flmm_core *core)
     return core->chol ? flmm_chol_work(core->chol) : 0;
 }
 
+int64_t flmm_core_column(const flmm_core *core, int64_t j, const int64_t **row, const int64_t **place)
+{
+    if (!core->chol) {
+        *row = *place = NULL;
+        return core->n - j;
+    }
+    *row = core->rowind + core->colptr[j];
+    *place = flmm_chol_slot(core->chol) + core->colptr[j];
+    return core->colptr[j + 1] - core->colptr[j];
+}
+
+void flmm_core_multiply_base(const flmm_core *core, int32_t m, const double *X, double *Y)
+{
+    memset(Y, 0, (size_t)core->n * (size_t)m * sizeof *Y);
+    for (int64_t j = 0; j < core->n; j++) {
+        const int64_t *row, *place;
+        const int64_t count = flmm_core_column(core, j, &row, &place);
+        const double *x = X + j * m;
+        double *y = Y + j * m;
+        for (int64_t k = 0; k < count; k++) {
+            const int64_t i = row ? row[k] : j + k;
+            const double v = core->base[place ? place[k] : j * core->n + i];
+            for (int32_t r = 0; r < m; r++) {
+                y[r] += v * X[i * m + r];
+            }
+            for (int32_t r = 0; k > 0 && r < m; r++) {
+                Y[i * m + r] += v * x[r];
+            }
+        }
+    }
+}
+
+/* Where each entry of the pattern stands in chol's inverse. */
+static int find_inverse_places(flmm_core *core)
+{
+    if (core->inverse_place) {
+        return FLMM_OK;
+    }
+    const int64_t *position = flmm_chol_position(core->chol);
+    core->inverse_place = malloc((size_of(core) + 1) * sizeof *core->inverse_place);
+    for (int64_t j = 0; core->inverse_place && j < core->n; j++) {
+        for (int64_t e = core->colptr[j]; e < core->colptr[j + 1]; e++) {
+            core->inverse_place[e] =
+                flmm_chol_inverse_place(core->chol, position[core->rowind[e]], position[j]);
+        }
+    }
+    return core->inverse_place ? FLMM_OK : FLMM_NO_MEMORY;
+}
+
+static int sparse_inverse(flmm_core *core)
+{
+    int status = flmm_chol_inverse(core->chol);
+    if (status == FLMM_OK) {
+        status = find_inverse_places(core);
+    }
+    if (status != FLMM_OK) {
+        return status;
+    }
+    const double *inverse = flmm_chol_inverse_values(core->chol);
+    const int64_t *slot = flmm_chol_slot(core->chol), entries = core->colptr[core->n];
+    for (int64_t e = 0; e < entries; e++) {
+        core->base[slot[e]] = inverse[core->inverse_place[e]];
+    }
+    return FLMM_OK;
+}
+
 int flmm_core_inverse(flmm_core *core)
 {
     if (core->chol) {
-        return flmm_chol_inverse(core->chol);
+        return sparse_inverse(core);
     }
-    const size_t size = (size_t)core->n * (size_t)core->n;
-    if (!core->inverse) {
-        core->inverse = malloc((size + 1) * sizeof *core->inverse);
-        if (!core->inverse) {
-            return FLMM_NO_MEMORY;
-        }
-    }
-    memcpy(core->inverse, core->S, size * sizeof *core->inverse);
+    memcpy(core->base, core->S, size_of(core) * sizeof *core->base);
     char lower = 'L';
     int n = (int)core->n, info = 0;
-    core->blas->dpotri(&lower, &n, core->inverse, &n, &info);
+    core->blas->dpotri(&lower, &n, core->base, &n, &info);
     return info == 0 ? FLMM_OK : FLMM_M_NOT_POSITIVE;
-}
-
-int64_t flmm_core_inverse_place(const flmm_core *core, int64_t i, int64_t j)
-{
-    if (core->chol) {
-        const int64_t *position = flmm_chol_position(core->chol);
-        return flmm_chol_inverse_place(core->chol, position[i], position[j]);
-    }
-    return i > j ? i + j * core->n : j + i * core->n;
 }
 
 const double *flmm_core_inverse_values(const flmm_core *core)
 {
-    return core->chol ? flmm_chol_inverse_values(core->chol) : core->inverse;
+    return core->base;
 }
 
 void flmm_core_describe(const flmm_core *core, int64_t *nnz_L, int *supernodal)

@@ -210,11 +210,12 @@ void flmm_lmm_free(flmm_lmm *m);
 int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int32_t nd,
                       const int32_t *factor_of, const double *D, flmm_evaluation *out);
 
-/* Solution at the last Lambda: beta [p], u [q], b [q] in the caller's order. */
-void flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b);
+/* Solution at the last Lambda: beta [p], u [q], b [q] in the caller's order; u and b are
+ * computed now, NULL where not wanted. */
+int flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b);
 
-/* RX [p*p] upper triangle, row-major; RZX [q*p] in the caller's order. */
-void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX);
+/* RX [p*p] upper triangle, row-major; RZX [q*p] in the caller's order, computed now, or NULL. */
+int flmm_lmm_blocks(flmm_lmm *m, double *RX, double *RZX);
 
 /* Per factor and level the nc x nc diagonal blocks of M^-1, at the last Lambda.
  * blocks [sum nl nc^2].  Runs the selected inverse. */

@@ -33,21 +33,14 @@ static double *new_doubles(int64_t count)
 
 static int allocate(flmm_lmm *m)
 {
-    const int64_t q = m->at.q, p = m->data.p;
+    const int64_t p = m->data.p;
     m->Lambda = new_doubles(m->square[m->data.nf]);
-    m->U = new_doubles(q * (p + 1));
     m->gram = new_doubles((p + 1) * (p + 1));
     m->RX = new_doubles(p * p);
     m->cb = new_doubles(p);
     m->beta = new_doubles(p);
-    m->u = new_doubles(q);
-    m->b = new_doubles(q);
-    m->e = new_doubles(q);
-    m->work_columns = p + 1;
-    m->work = new_doubles(flmm_system_work(&m->system) * m->work_columns);
-    return m->Lambda && m->U && m->gram && m->RX && m->cb && m->beta && m->u && m->b && m->e && m->work
-               ? FLMM_OK
-               : FLMM_NO_MEMORY;
+    m->y = new_doubles(p + 1);
+    return m->Lambda && m->gram && m->RX && m->cb && m->beta && m->y ? FLMM_OK : FLMM_NO_MEMORY;
 }
 
 static int set_up(flmm_lmm *m, int32_t threads)
@@ -76,8 +69,9 @@ static int set_up(flmm_lmm *m, int32_t threads)
     if (m->at.q > INT32_MAX) {           /* LAPACK's integers */
         return FLMM_TOO_LARGE;
     }
-    const int status = flmm_system_new(m->blas, &m->at, m->route, &m->system);
-    return status == FLMM_OK ? allocate(m) : status;
+    const int status = allocate(m);
+    m->at.Lambda = m->Lambda;
+    return status == FLMM_OK ? flmm_system_new(m->blas, &m->at, m->route, &m->system) : status;
 }
 
 int flmm_lmm_new(const flmm_blas *blas, const flmm_crossproducts *data, int route, int32_t threads,
@@ -112,15 +106,11 @@ void flmm_lmm_free(flmm_lmm *m)
     free(m->offset);
     free(m->square);
     free(m->Lambda);
-    free(m->U);
     free(m->gram);
     free(m->RX);
     free(m->cb);
     free(m->beta);
-    free(m->u);
-    free(m->b);
-    free(m->e);
-    free(m->work);
+    free(m->y);
     free(m->h);
     free(m);
 }
@@ -130,16 +120,7 @@ void flmm_lmm_free(flmm_lmm *m)
 static int factorize(flmm_lmm *m, flmm_evaluation *out)
 {
     const int32_t p = m->data.p, width = p + 1;
-    m->modes_are_known = 0;
-    int status = flmm_system_factorize(&m->system, m->Lambda);
-    if (status != FLMM_OK) {
-        return status;
-    }
-    out->ldL2 = flmm_system_logdet(&m->system);
-    if (!isfinite(out->ldL2)) {
-        return FLMM_M_NOT_POSITIVE;
-    }
-    status = flmm_system_right_hand_sides(&m->system, m->Lambda, width, m->data.ZtWXy, m->U, m->gram, m->work);
+    const int status = flmm_system_factorize(&m->system, &out->ldL2, m->gram);
     if (status != FLMM_OK) {
         return status;
     }
@@ -172,124 +153,40 @@ static int factorize(flmm_lmm *m, flmm_evaluation *out)
             out->pwrss -= m->cb[j] * m->cb[j];
         }
     }
+    for (int32_t j = 0; j < p; j++) {
+        m->y[j] = -m->beta[j];
+    }
+    m->y[p] = 1.0;
     return out->pwrss > 0.0 ? FLMM_OK : FLMM_NO_RESIDUAL;
-}
-
-/* --- solution ---------------------------------------------------------------- */
-
-/* u, b and e = Z'Wy - Z'WX beta - A b */
-static void solve_modes(flmm_lmm *m)
-{
-    if (m->modes_are_known) {
-        return;
-    }
-    m->modes_are_known = 1;
-    const flmm_crossproducts *x = &m->data;
-    const int32_t p = x->p, width = p + 1;
-    const int64_t *position = flmm_system_position(&m->system);
-    for (int64_t i = 0; i < m->at.q; i++) {
-        const double *row = m->U + i * width;
-        double s = row[p];
-        for (int32_t j = 0; j < p; j++) {
-            s -= row[j] * m->beta[j];
-        }
-        m->u[i] = s;
-    }
-    flmm_system_solve_Lt(&m->system, 1, m->u, m->work);
-    for (int32_t f = 0; f < x->nf; f++) {
-        const int32_t nc = x->nc[f];
-        const double *T = m->Lambda + m->square[f];
-        for (int64_t l = 0; l < x->nl[f]; l++) {
-            const int64_t own = m->offset[f] + l * nc;
-            for (int32_t a = 0; a < nc; a++) {
-                double s = 0.0;
-                for (int32_t c = 0; c < nc; c++) {
-                    s += T[a * nc + c] * m->u[position[own + c]];
-                }
-                m->b[own + a] = s;
-            }
-        }
-    }
-    flmm_multiply_A(&m->at, -1, m->b, m->e);
-    for (int32_t f = 0; f < x->nf; f++) {
-        for (int64_t i = m->offset[f]; i < m->offset[f + 1]; i++) {
-            const double *row = x->ZtWXy[f] + (i - m->offset[f]) * width;
-            double s = row[p] - m->e[i];
-            for (int32_t j = 0; j < p; j++) {
-                s -= row[j] * m->beta[j];
-            }
-            m->e[i] = s;
-        }
-    }
 }
 
 /* --- derivatives ---------------------------------------------------------------- */
 
-/* score[f] = sum over levels of e_l e_l' */
-static void scores(const flmm_lmm *m, double *score)
-{
-    for (int32_t f = 0; f < m->data.nf; f++) {
-        const int32_t nc = m->data.nc[f];
-        double *Q = score + m->square[f];
-        memset(Q, 0, (size_t)nc * (size_t)nc * sizeof *Q);
-        for (int64_t l = 0; l < m->data.nl[f]; l++) {
-            const double *e = m->e + m->offset[f] + l * nc;
-            for (int32_t a = 0; a < nc; a++) {
-                for (int32_t b = 0; b < nc; b++) {
-                    Q[a * nc + b] += e[a] * e[b];
-                }
-            }
-        }
-    }
-}
-
-/* Room for nd right-hand sides at a time. */
 static int make_room(flmm_lmm *m, int32_t nd)
 {
     if (nd > m->nd_room) {
         free(m->h);
         m->h = new_doubles((int64_t)nd * m->data.p);
         m->nd_room = m->h ? nd : 0;
-        if (!m->nd_room) {
-            return FLMM_NO_MEMORY;
-        }
-    }
-    if (nd > m->work_columns) {
-        double *work = new_doubles(flmm_system_work(&m->system) * nd);
-        if (!work) {
-            return FLMM_NO_MEMORY;
-        }
-        free(m->work);
-        m->work = work;
-        m->work_columns = nd;
+        return m->h ? FLMM_OK : FLMM_NO_MEMORY;
     }
     return FLMM_OK;
 }
 
-/* q_ij = d_i'A d_j - c_i'c_j - h_i'h_j with RX'h_i = X'WZ d_i - RZX'c_i */
-static int information(flmm_lmm *m, int32_t nd, const int32_t *factor_of, const double *D, double *q)
+/* q_ij -= h_i'h_j with RX'h_i = X'WZ d_i - RZX'c_i */
+static void take_fixed_part_off(flmm_lmm *m, int32_t nd, double *q)
 {
-    const int32_t p = m->data.p;
-    int status = make_room(m, nd);
-    if (status == FLMM_OK) {
-        status = flmm_system_information(&m->system, m->Lambda, p, m->data.ZtWXy, m->U, m->e, nd, factor_of, D,
-                                         m->work, q, m->h);
-    }
-    if (status != FLMM_OK || p == 0) {
-        return status;
-    }
     char left = 'L', upper = 'U', transposed = 'T', nonunit = 'N';
     double one = 1.0;
-    int size = p, columns = nd;
+    int size = m->data.p, columns = nd;
     m->blas->dtrsm(&left, &upper, &transposed, &nonunit, &size, &columns, &one, m->RX, &size, m->h, &size);
     for (int32_t i = 0; i < nd; i++) {
         for (int32_t j = 0; j < nd; j++) {
-            for (int32_t r = 0; r < p; r++) {
-                q[(ptrdiff_t)i * nd + j] -= m->h[(ptrdiff_t)i * p + r] * m->h[(ptrdiff_t)j * p + r];
+            for (int32_t r = 0; r < size; r++) {
+                q[(ptrdiff_t)i * nd + j] -= m->h[(ptrdiff_t)i * size + r] * m->h[(ptrdiff_t)j * size + r];
             }
         }
     }
-    return FLMM_OK;
 }
 
 /* --- the public calls ---------------------------------------------------------- */
@@ -298,63 +195,54 @@ int flmm_lmm_evaluate(flmm_lmm *m, const double *Lambda, int what, int reml, int
                       const int32_t *factor_of, const double *D, flmm_evaluation *out)
 {
     memcpy(m->Lambda, Lambda, (size_t)m->square[m->data.nf] * sizeof *Lambda);
-    int status = factorize(m, out);
-    if (status == FLMM_OK && what & (FLMM_SCORE | FLMM_INFORMATION)) {
-        solve_modes(m);
+    int status = make_room(m, nd);
+    if (status == FLMM_OK) {
+        status = factorize(m, out);
     }
-    if (status == FLMM_OK && what & FLMM_TRACE) {
-        status = flmm_system_inverse(&m->system);
-        if (status == FLMM_OK) {
-            status = flmm_system_traces(&m->system, reml, m->data.p, m->U, m->RX, m->work, out->trace);
-        }
+    if (status != FLMM_OK || what == FLMM_VALUE) {
+        return status;
     }
-    if (status == FLMM_OK && what & FLMM_SCORE) {
-        scores(m, out->score);
-    }
-    if (status == FLMM_OK && what & FLMM_INFORMATION && nd > 0) {
-        status = information(m, nd, factor_of, D, out->information);
+    const flmm_derivatives d = {
+        .what = what, .reml = reml && m->data.p > 0, .y = m->y, .RX = m->RX,
+        .nd = nd, .factor_of = factor_of, .D = D,
+        .trace = out->trace, .score = out->score, .q = out->information, .h = m->h,
+    };
+    status = flmm_system_differentiate(&m->system, &d);
+    if (status == FLMM_OK && what & FLMM_INFORMATION && nd > 0 && m->data.p > 0) {
+        take_fixed_part_off(m, nd, out->information);
     }
     return status;
 }
 
-void flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b)
+int flmm_lmm_solution(flmm_lmm *m, double *beta, double *u, double *b)
 {
-    solve_modes(m);
-    const int64_t *position = flmm_system_position(&m->system);
     memcpy(beta, m->beta, (size_t)m->data.p * sizeof *beta);
-    memcpy(b, m->b, (size_t)m->at.q * sizeof *b);
-    for (int64_t i = 0; i < m->at.q; i++) {
-        u[i] = m->u[position[i]];
-    }
+    return flmm_system_modes(&m->system, m->y, u, b);
 }
 
-void flmm_lmm_blocks(const flmm_lmm *m, double *RX, double *RZX)
+int flmm_lmm_blocks(flmm_lmm *m, double *RX, double *RZX)
 {
     const int32_t p = m->data.p;
-    const int64_t *position = flmm_system_position(&m->system);
     for (int32_t i = 0; i < p; i++) {
         for (int32_t j = 0; j < p; j++) {
             RX[(ptrdiff_t)i * p + j] = m->RX[(ptrdiff_t)j * p + i];
         }
     }
-    for (int64_t i = 0; i < m->at.q; i++) {
-        memcpy(RZX + i * p, m->U + position[i] * (p + 1), (size_t)p * sizeof *RZX);
+    if (!RZX) {
+        return FLMM_OK;
     }
+    double *U = new_doubles(m->at.q * (p + 1));
+    const int status = U ? flmm_system_half_solve(&m->system, p + 1, m->data.ZtWXy, U) : FLMM_NO_MEMORY;
+    for (int64_t i = 0; status == FLMM_OK && i < m->at.q; i++) {
+        memcpy(RZX + i * p, U + i * (p + 1), (size_t)p * sizeof *RZX);
+    }
+    free(U);
+    return status;
 }
 
 int flmm_lmm_inverse_blocks(flmm_lmm *m, double *blocks)
 {
-    const int status = flmm_system_inverse(&m->system);
-    if (status != FLMM_OK) {
-        return status;
-    }
-    for (int32_t f = 0; f < m->data.nf; f++) {
-        const ptrdiff_t size = (ptrdiff_t)m->data.nc[f] * m->data.nc[f];
-        for (int64_t l = 0; l < m->data.nl[f]; l++, blocks += size) {
-            flmm_system_inverse_at(&m->system, f, l, blocks);
-        }
-    }
-    return FLMM_OK;
+    return flmm_system_inverse_blocks(&m->system, blocks);
 }
 
 void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind)
@@ -365,13 +253,9 @@ void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind)
 int flmm_lmm_factor(const flmm_lmm *m, int64_t *nnz, int64_t *colptr, int64_t *rowind, double *x,
                     int64_t *perm)
 {
-    *nnz = flmm_system_factor(&m->system, colptr, rowind, x);
+    *nnz = flmm_system_factor(&m->system, colptr, rowind, x, perm);
     if (colptr) {
-        const int64_t *position = flmm_system_position(&m->system);
         colptr[m->at.q] = *nnz;
-        for (int64_t i = 0; i < m->at.q; i++) {
-            perm[position[i]] = i;
-        }
     }
     return FLMM_OK;
 }

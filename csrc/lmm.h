@@ -13,15 +13,10 @@ struct flmm_lmm {
     flmm_system system;
     int route;
     double *Lambda;                  /* [sum nc^2] of the last evaluation */
-    double *U;                       /* [q (p+1)] RZX and cu, system order */
-    double *gram;                    /* [(p+1)^2] U'U */
+    double *gram;                    /* [(p+1)^2] U'U, U = [RZX cu] */
     double *RX;                      /* [p*p] upper, column-major */
     double *cb, *beta;               /* [p] */
-    double *u;                       /* [q] system order */
-    double *b, *e;                   /* [q] caller's order */
-    int modes_are_known;             /* u, b, e belong to Lambda */
-    double *work;                    /* solves */
-    int64_t work_columns;
+    double *y;                       /* [p+1] (-beta, 1) */
     double *h;                       /* [nd p], grown to nd */
     int32_t nd_room;
 };

@@ -16,12 +16,11 @@ int flmm_team(const flmm_layout *at)
     return at->process == flmm_this_process() ? at->threads : 1;
 }
 
-void flmm_gram(const flmm_blas *blas, int64_t q, int32_t m, const double *U, double *gram)
+void flmm_gram_add(const flmm_blas *blas, int64_t q, int32_t m, const double *U, double *gram)
 {
     int size = m;
     char upper = 'U', plain = 'N';
     double one = 1.0;
-    memset(gram, 0, (size_t)m * (size_t)m * sizeof *gram);
     for (int64_t first = 0; first < q; first += 1 << 20) {
         int depth = (int)(q - first < (1 << 20) ? q - first : (1 << 20));
         blas->dsyrk(&upper, &plain, &size, &depth, &one, (double *)(uintptr_t)(U + first * size), &size, &one,

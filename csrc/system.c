@@ -16,70 +16,34 @@ void flmm_system_free(flmm_system *s)
     flmm_whole_free(s->whole);
 }
 
-const int64_t *flmm_system_position(const flmm_system *s)
+int flmm_system_factorize(flmm_system *s, double *logdet, double *gram)
 {
-    return s->block ? flmm_block_position(s->block) : flmm_whole_position(s->whole);
+    return s->block ? flmm_block_factorize(s->block, logdet, gram) : flmm_whole_factorize(s->whole, logdet, gram);
 }
 
-int flmm_system_factorize(flmm_system *s, const double *Lambda)
+int flmm_system_differentiate(flmm_system *s, const flmm_derivatives *d)
 {
-    return s->block ? flmm_block_factorize(s->block, Lambda) : flmm_whole_factorize(s->whole, Lambda);
+    return s->block ? flmm_block_differentiate(s->block, d) : flmm_whole_differentiate(s->whole, d);
 }
 
-double flmm_system_logdet(const flmm_system *s)
+int flmm_system_modes(flmm_system *s, const double *y, double *u, double *b)
 {
-    return s->block ? flmm_block_logdet(s->block) : flmm_whole_logdet(s->whole);
+    return s->block ? flmm_block_modes(s->block, y, u, b) : flmm_whole_modes(s->whole, y, u, b);
 }
 
-void flmm_system_solve_Lt(const flmm_system *s, int32_t m, double *B, double *work)
+int flmm_system_solve(flmm_system *s, int32_t m, const double *const *R, double *const *B)
 {
-    if (s->block) {
-        flmm_block_solve_Lt(s->block, m, B, work);
-    } else {
-        flmm_whole_solve_Lt(s->whole, m, B, work);
-    }
+    return s->block ? flmm_block_solve(s->block, m, R, B) : flmm_whole_solve(s->whole, m, R, B);
 }
 
-int flmm_system_right_hand_sides(flmm_system *s, const double *Lambda, int32_t m, const double *const *R,
-                                 double *U, double *gram, double *work)
+int flmm_system_half_solve(flmm_system *s, int32_t m, const double *const *R, double *U)
 {
-    return s->block ? flmm_block_right_hand_sides(s->block, Lambda, m, R, U, gram, work)
-                    : flmm_whole_right_hand_sides(s->whole, Lambda, m, R, U, gram, work);
+    return s->block ? flmm_block_half_solve(s->block, m, R, U) : flmm_whole_half_solve(s->whole, m, R, U);
 }
 
-int flmm_system_traces(flmm_system *s, int reml, int32_t p, const double *U, const double *RX,
-                       double *work, double *trace)
+int flmm_system_inverse_blocks(flmm_system *s, double *blocks)
 {
-    return s->block ? flmm_block_traces(s->block, reml, p, U, RX, work, trace)
-                    : flmm_whole_traces(s->whole, reml, p, U, RX, work, trace);
-}
-
-int flmm_system_information(flmm_system *s, const double *Lambda, int32_t p, const double *const *R,
-                            const double *U, const double *e, int32_t nd, const int32_t *factor_of,
-                            const double *D, double *work, double *q, double *h)
-{
-    return s->block
-               ? flmm_block_information(s->block, Lambda, p, R, U, e, nd, factor_of, D, work, q, h)
-               : flmm_whole_information(s->whole, Lambda, p, R, U, e, nd, factor_of, D, work, q, h);
-}
-
-int64_t flmm_system_work(const flmm_system *s)
-{
-    return s->block ? flmm_block_work(s->block) : flmm_whole_work(s->whole);
-}
-
-int flmm_system_inverse(flmm_system *s)
-{
-    return s->block ? flmm_block_inverse(s->block) : flmm_whole_inverse(s->whole);
-}
-
-void flmm_system_inverse_at(const flmm_system *s, int32_t factor, int64_t level, double *out)
-{
-    if (s->block) {
-        flmm_block_inverse_at(s->block, factor, level, out);
-    } else {
-        flmm_whole_inverse_at(s->whole, factor, level, out);
-    }
+    return s->block ? flmm_block_inverse_blocks(s->block, blocks) : flmm_whole_inverse_blocks(s->whole, blocks);
 }
 
 void flmm_system_describe(const flmm_system *s, int64_t *nnz_L, int *kind)
@@ -91,8 +55,8 @@ void flmm_system_describe(const flmm_system *s, int64_t *nnz_L, int *kind)
     }
 }
 
-int64_t flmm_system_factor(const flmm_system *s, int64_t *colptr, int64_t *rowind, double *x)
+int64_t flmm_system_factor(const flmm_system *s, int64_t *colptr, int64_t *rowind, double *x, int64_t *perm)
 {
-    return s->block ? flmm_block_factor(s->block, colptr, rowind, x)
-                    : flmm_whole_factor(s->whole, colptr, rowind, x);
+    return s->block ? flmm_block_factor(s->block, colptr, rowind, x, perm)
+                    : flmm_whole_factor(s->whole, colptr, rowind, x, perm);
 }

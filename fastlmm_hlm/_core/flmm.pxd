@@ -79,8 +79,8 @@ cdef extern from "flmm.h" nogil:
     void flmm_lmm_free(flmm_lmm *)
     int flmm_lmm_evaluate(flmm_lmm *, const double *, int, int, int32_t, const int32_t *, const double *,
                           flmm_evaluation *)
-    void flmm_lmm_solution(flmm_lmm *, double *, double *, double *)
-    void flmm_lmm_blocks(const flmm_lmm *, double *, double *)
+    int flmm_lmm_solution(flmm_lmm *, double *, double *, double *)
+    int flmm_lmm_blocks(flmm_lmm *, double *, double *)
     int flmm_lmm_inverse_blocks(flmm_lmm *, double *)
     void flmm_lmm_describe(const flmm_lmm *, int64_t *, int *)
     int flmm_lmm_factor(const flmm_lmm *, int64_t *, int64_t *, int64_t *, double *, int64_t *)

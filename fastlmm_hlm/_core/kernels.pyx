@@ -679,8 +679,10 @@ cdef class LmmKernel:
         cdef double[::1] beta_view = beta
         cdef double[::1] u_view = u
         cdef double[::1] b_view = b
+        cdef int status
         with nogil:
-            flmm.flmm_lmm_solution(self.ptr, &beta_view[0], &u_view[0], &b_view[0])
+            status = flmm.flmm_lmm_solution(self.ptr, &beta_view[0], &u_view[0], &b_view[0])
+        check(status)
         return beta[:self.p], u, b
 
     def blocks(self):
@@ -690,9 +692,11 @@ cdef class LmmKernel:
         RZX = np.zeros((self.q, max(self.p, 1)))
         cdef double[:, ::1] RX_view = RX
         cdef double[:, ::1] RZX_view = RZX
+        cdef int status
         if self.p:
             with nogil:
-                flmm.flmm_lmm_blocks(self.ptr, &RX_view[0, 0], &RZX_view[0, 0])
+                status = flmm.flmm_lmm_blocks(self.ptr, &RX_view[0, 0], &RZX_view[0, 0])
+            check(status)
         return RX[:self.p, :self.p], RZX[:, :self.p]
 
     def inverse_blocks(self):
