@@ -1,4 +1,4 @@
-"""The README's Python examples run, and print what the README shows."""
+"""The Python examples of the documents run, and print what the documents show."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from functools import lru_cache
 
 import pytest
 
@@ -14,13 +15,14 @@ from fastlmm_hlm.inference.emmeans import EmmGrid
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/inference.md")}
+README = DOCUMENTS["README.md"]
 PROGRAM = """
 import json, sys, matplotlib
 matplotlib.use("Agg")
 space = {}
 for source in json.load(sys.stdin):
-    exec(compile(source, "README.md", "exec"), space)
+    exec(compile(source, "example", "exec"), space)
     print("\\f", end="")
 """
 
@@ -33,24 +35,27 @@ def examples(text):
             for (language, source), (kind, output) in zip(blocks, following) if language == "python"]
 
 
-@pytest.fixture(scope="module")
-def outputs():
-    """What each example prints, all run one after the other in one process."""
-    sources = json.dumps([source for source, _ in examples(README)])
+EXAMPLES = [(name, k) for name, text in DOCUMENTS.items() for k in range(len(examples(text)))]
+
+
+@lru_cache
+def outputs(name):
+    """What each example of a document prints, all run one after the other in one process."""
+    sources = json.dumps([source for source, _ in examples(DOCUMENTS[name])])
     run = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], input=sources, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     return run.stdout.split("\f")[:-1]
 
 
 def test_the_examples_are_found():
-    assert len(examples(README)) >= 5
+    assert len(examples(README)) >= 5 and len(examples(DOCUMENTS["docs/inference.md"])) >= 10
     assert examples("```python\na\n```\n\n```text\nb\n```\n```python\nc\n```\n") == [("a\n", "b\n"), ("c\n", None)]
 
 
-@pytest.mark.parametrize("number", range(len(examples(README))))
-def test_an_example_prints_what_the_readme_shows(number, outputs):
-    expected = examples(README)[number][1] or ""
-    assert outputs[number].rstrip() == expected.rstrip()
+@pytest.mark.parametrize("name, number", EXAMPLES)
+def test_an_example_prints_what_the_document_shows(name, number):
+    expected = examples(DOCUMENTS[name])[number][1] or ""
+    assert outputs(name)[number].rstrip() == expected.rstrip()
 
 
 def test_the_block_from_r_differs_from_ours_only_where_the_text_says():
@@ -69,7 +74,7 @@ def test_the_commands_come_first_and_exist():
 
 
 def test_links_of_the_documents_lead_somewhere():
-    for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/for_lme4_users.md"):
+    for name in ("ARCHITECTURE.md", "CHANGELOG.md", "docs/for_lme4_users.md", *DOCUMENTS):
         path = ROOT / name
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{name}: {target}"
