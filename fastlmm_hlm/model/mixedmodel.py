@@ -8,13 +8,13 @@ import pandas as pd
 from fastlmm_hlm.criterion.estimates import conditional_variances
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, RowsNotKeptError, UnknownNameError, warn_user
 from fastlmm_hlm.formula import update_formula
-from fastlmm_hlm.inference import lines
 from fastlmm_hlm.inference.labels import make_unique
 from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
 from fastlmm_hlm.model import rows as rowwise
+from fastlmm_hlm.model.delegation import InferenceMethods
 from fastlmm_hlm.model.fitting import (
     checked_templates,
     fit_frame,
@@ -64,11 +64,12 @@ def fit_model(settings):
     return LinearMixedModel(settings, frame, fitted)
 
 
-class LinearMixedModel:
+class LinearMixedModel(InferenceMethods):
     """A fitted linear mixed model.
 
     Made by `lmer`.  Every function of lme4 is a method of the same name, and
-    the usual attributes of statsmodels results are there too.  The rows of the
+    the usual attributes of statsmodels results are there too; those of
+    `fastlmm_hlm.inference` are listed in `fastlmm_hlm.model.delegation`.  The rows of the
     data are referred to while the fit lives in memory; a pickle leaves them out
     unless the fit was made with ``keep_data=True``.
     """
@@ -374,26 +375,6 @@ class LinearMixedModel:
         sizes = [len(t.names) for t in self._terms]
         return lambda theta: criterion.evaluate_templates(checked_templates(theta, sizes, "devfun"))[3]
 
-    # --- comparison with other models ------------------------------------------------
-
-    def drop1(self, test="Chisq", scope=None, k=2, ddf=None):
-        """Single term deletions from the fixed part; see `fastlmm_hlm.inference.drop1.drop1`."""
-        from fastlmm_hlm.inference.drop1 import drop1
-
-        return drop1(self, test, scope, k, ddf)
-
-    def ranova(self, reduce_terms=True):
-        """Likelihood ratio tests of the random terms; see `fastlmm_hlm.inference.ranova.ranova`."""
-        from fastlmm_hlm.inference.ranova import ranova
-
-        return ranova(self, reduce_terms)
-
-    def step(self, **how):
-        """Backward elimination of terms; see `fastlmm_hlm.inference.step.step`."""
-        from fastlmm_hlm.inference.step import step
-
-        return step(self, **how)
-
     # --- rows ------------------------------------------------------------------------
 
     def fitted(self):
@@ -436,20 +417,6 @@ class LinearMixedModel:
         """A piece of the fit under lme4's name ("Z", "Lambda", "theta", ...), or a dict of several."""
         return component(self, name)
 
-    # --- lines ---------------------------------------------------------------------------
-
-    def group_lines(self, x, **how):
-        """Fitted line of every group over x, DataFrame; see `fastlmm_hlm.inference.lines.group_lines`."""
-        return lines.group_lines(self, x, **how)
-
-    def population_line(self, x, **how):
-        """Fixed-effects line over x, DataFrame; see `fastlmm_hlm.inference.lines.population_line`."""
-        return lines.population_line(self, x, **how)
-
-    def group_slopes(self, x, **how):
-        """Intercept and slope of every group, DataFrame; see `fastlmm_hlm.inference.lines.group_slopes`."""
-        return lines.group_slopes(self, x, **how)
-
     # --- tests of fixed effects -----------------------------------------------------------
 
     def anova(self, *others, type="III", ddf="Satterthwaite", refit=True, model_names=None):
@@ -464,122 +431,6 @@ class LinearMixedModel:
         from fastlmm_hlm.inference.anova import anova
 
         return anova(self, type, ddf)
-
-    def contest(self, L, rhs=0.0, joint=True, **how):  # noqa: N803 - lmerTest's name
-        """Tests of contrasts of the fixed effects, DataFrame; see `fastlmm_hlm.inference.contest.contest`."""
-        from fastlmm_hlm.inference.contest import contest
-
-        return contest(self, L, rhs, joint, **how)
-
-    def contest1D(self, L, rhs=0.0, **how):  # noqa: N802, N803
-        """t-test of one contrast, DataFrame; see `fastlmm_hlm.inference.contest.contest1D`."""
-        from fastlmm_hlm.inference.contest import contest1D
-
-        return contest1D(self, L, rhs, **how)
-
-    def contestMD(self, L, rhs=0.0, **how):  # noqa: N802, N803
-        """Joint F-test of contrasts, DataFrame; see `fastlmm_hlm.inference.contest.contestMD`."""
-        from fastlmm_hlm.inference.contest import contestMD
-
-        return contestMD(self, L, rhs, **how)
-
-    def calcSatterth(self, L):  # noqa: N802, N803
-        """Satterthwaite's F-test of L beta = 0 as a dict: denom, Fstat, pvalue, ndf."""
-        from fastlmm_hlm.inference.contest import calcSatterth
-
-        return calcSatterth(self, L)
-
-    # --- robust covariance, plain tables, measures and checks -----------------------------------
-
-    def vcov_robust(self, cluster=None, type="CR2"):
-        """Cluster-robust covariance of the fixed effects; see `fastlmm_hlm.inference.robust.vcov_robust`."""
-        from fastlmm_hlm.inference.robust import vcov_robust
-
-        return vcov_robust(self, cluster, type)
-
-    def coef_test(self, vcov="CR2", cluster=None, test="Satterthwaite"):
-        """Tests with cluster-robust standard errors; see `fastlmm_hlm.inference.robust.coef_test`."""
-        from fastlmm_hlm.inference.robust import coef_test
-
-        return coef_test(self, vcov, cluster, test)
-
-    def tidy(self, effects=("ran_pars", "fixed"), scales="sdcor", **how):
-        """Parameters as a data frame with broom.mixed's columns; see `fastlmm_hlm.inference.tidy.tidy`."""
-        from fastlmm_hlm.inference.tidy import tidy
-
-        return tidy(self, effects, scales, **how)
-
-    def glance(self):
-        """Measures of the whole fit in one row; see `fastlmm_hlm.inference.tidy.glance`."""
-        from fastlmm_hlm.inference.tidy import glance
-
-        return glance(self)
-
-    def augment(self, data=None):
-        """The data with predictions and residuals; see `fastlmm_hlm.inference.tidy.augment`."""
-        from fastlmm_hlm.inference.tidy import augment
-
-        return augment(self, data)
-
-    def hatvalues(self):
-        """Leverages, Series; see `fastlmm_hlm.inference.tidy.hatvalues`."""
-        from fastlmm_hlm.inference.tidy import hatvalues
-
-        return hatvalues(self)
-
-    def icc(self, by_group=False):
-        """Intraclass correlations; see `fastlmm_hlm.inference.performance.icc`."""
-        from fastlmm_hlm.inference.performance import icc
-
-        return icc(self, by_group)
-
-    def r2(self):
-        """Marginal and conditional R2; see `fastlmm_hlm.inference.performance.r2`."""
-        from fastlmm_hlm.inference.performance import r2
-
-        return r2(self)
-
-    def model_performance(self):
-        """AIC, R2, ICC and others in one row; see `fastlmm_hlm.inference.performance.model_performance`."""
-        from fastlmm_hlm.inference.performance import model_performance
-
-        return model_performance(self)
-
-    def check_singularity(self, tolerance=1e-4):
-        """Whether a covariance has lost rank, in words; see `fastlmm_hlm.inference.checks.check_singularity`."""
-        from fastlmm_hlm.inference.checks import check_singularity
-
-        return check_singularity(self, tolerance)
-
-    def check_convergence(self):
-        """The certificate of the optimum, in words; see `fastlmm_hlm.inference.checks.check_convergence`."""
-        from fastlmm_hlm.inference.checks import check_convergence
-
-        return check_convergence(self)
-
-    def check_collinearity(self, ci=0.95):
-        """Variance inflation by term; see `fastlmm_hlm.inference.checks.check_collinearity`."""
-        from fastlmm_hlm.inference.checks import check_collinearity
-
-        return check_collinearity(self, ci)
-
-    def check_heteroscedasticity(self):
-        """Score test of the residual variance; see `fastlmm_hlm.inference.checks.check_heteroscedasticity`."""
-        from fastlmm_hlm.inference.checks import check_heteroscedasticity
-
-        return check_heteroscedasticity(self)
-
-    def check_normality(self):
-        """Test that the residuals are normal; see `fastlmm_hlm.inference.checks.check_normality`."""
-        from fastlmm_hlm.inference.checks import check_normality
-
-        return check_normality(self)
-
-    def check_outliers(self):
-        """Rows with a large Cook's distance; see `fastlmm_hlm.inference.checks.check_outliers`."""
-        from fastlmm_hlm.inference.checks import check_outliers
-
-        return check_outliers(self)
 
     # --- fitting again ------------------------------------------------------------------
 
@@ -650,26 +501,6 @@ class LinearMixedModel:
         if settings.data is None:
             raise RowsNotKeptError("update: this fit was pickled without its data; give data=, or fit with keep_data=True.")
         return fit_model(settings)
-
-    # --- intervals ----------------------------------------------------------------------
-
-    def profile(self, which=None, alphamax=0.01, **how):
-        """Profile likelihood, Profile; see `fastlmm_hlm.inference.profile.profile`."""
-        from fastlmm_hlm.inference.profile import profile
-
-        return profile(self, which, alphamax, **how)
-
-    def confint(self, parm=None, level=0.95, method="profile", **how):
-        """Confidence intervals, DataFrame; see `fastlmm_hlm.inference.confint.confint`."""
-        from fastlmm_hlm.inference.confint import confint
-
-        return confint(self, parm, level, method, **how)
-
-    def bootMer(self, FUN, nsim=1, seed=None, **how):  # noqa: N802, N803
-        """Bootstrap of FUN(fit), BootMer; see `fastlmm_hlm.inference.bootstrap.bootMer`."""
-        from fastlmm_hlm.inference.bootstrap import bootMer
-
-        return bootMer(self, FUN, nsim, seed, **how)
 
     # --- printing --------------------------------------------------------------------------
 
@@ -767,32 +598,6 @@ class LinearMixedModel:
 
     def _repr_html_(self):
         return summary_html(self._parts(self._coefficient_table()))
-
-    # --- marginal means --------------------------------------------------------------------
-
-    def emmeans(self, specs, by=None, **how):
-        """Estimated marginal means; see `fastlmm_hlm.inference.emmeans.means.emmeans`."""
-        from fastlmm_hlm.inference.emmeans import emmeans
-
-        return emmeans(self, specs, by, **how)
-
-    def emtrends(self, specs, var, by=None, **how):
-        """Slopes of marginal means; see `fastlmm_hlm.inference.emmeans.trends.emtrends`."""
-        from fastlmm_hlm.inference.emmeans import emtrends
-
-        return emtrends(self, specs, var, by, **how)
-
-    def ref_grid(self, **how):
-        """The reference grid of the predictors; see `fastlmm_hlm.inference.emmeans.means.ref_grid`."""
-        from fastlmm_hlm.inference.emmeans import ref_grid
-
-        return ref_grid(self, **how)
-
-    def joint_tests(self, by=None, **how):
-        """F tests of all terms; see `fastlmm_hlm.inference.emmeans.joint.joint_tests`."""
-        from fastlmm_hlm.inference.emmeans import joint_tests
-
-        return joint_tests(self, by, **how)
 
     # --- tables of regressions ------------------------------------------------------------------
 

@@ -1,0 +1,42 @@
+"""Methods of a fit that are functions of `fastlmm_hlm.inference`, loaded when first asked for."""
+
+import types
+from importlib import import_module
+
+# Module -> functions whose first argument is the fit.
+FUNCTIONS = {
+    "bootstrap": "bootMer",
+    "checks": "check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity",
+    "confint": "confint",
+    "contest": "calcSatterth contest contest1D contestMD",
+    "drop1": "drop1",
+    "emmeans": "emmeans emtrends joint_tests ref_grid",
+    "lines": "group_lines group_slopes population_line",
+    "performance": "icc model_performance r2",
+    "profile": "profile",
+    "ranova": "ranova",
+    "robust": "coef_test vcov_robust",
+    "step": "step",
+    "tidy": "augment glance hatvalues tidy",
+}
+
+
+class Delegated:
+    """A function that becomes a method: ``fit.drop1`` is `drop1` with the fit as its first argument,
+    with the signature and the help of the function."""
+
+    def __init__(self, module, name):
+        self.module, self.name = f"fastlmm_hlm.inference.{module}", name
+
+    def __get__(self, fit, owner=None):
+        function = getattr(import_module(self.module), self.name)
+        return function if fit is None else types.MethodType(function, fit)
+
+
+class InferenceMethods:
+    """The methods of a fit that are listed in `FUNCTIONS`."""
+
+
+for _module, _names in FUNCTIONS.items():
+    for _name in _names.split():
+        setattr(InferenceMethods, _name, Delegated(_module, _name))
