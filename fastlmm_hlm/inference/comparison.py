@@ -6,6 +6,7 @@ import sys
 import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
+from fastlmm_hlm.inference.tails import chisq_pvalue
 from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.coefmat import comparison_heading
 
@@ -76,26 +77,6 @@ def compare_models(fits, refit=True, model_names=None):
     values = (npar, [fit.AIC() for fit in used], [fit.BIC() for fit in used], loglik, -2.0 * loglik, chisq, df,
               chisq_pvalue(chisq, df))
     return AnovaTable.make(dict(zip(COLUMNS, values)), names, heading)
-
-
-def chisq_pvalue(statistic, df):
-    """Upper tail of the chi-squared distribution; NaN where df is 0 or missing.
-
-    Parameters
-    ----------
-    statistic, df : array_like, shape (k,)
-
-    Returns
-    -------
-    ndarray, shape (k,)
-    """
-    from scipy.special import chdtrc
-
-    statistic, df = np.asarray(statistic, dtype=float), np.asarray(df, dtype=float)
-    known = df > 0
-    p = np.full(len(df), np.nan)
-    p[known] = chdtrc(df[known], np.maximum(statistic[known], 0.0))
-    return p
 
 
 def _is_fit(thing):

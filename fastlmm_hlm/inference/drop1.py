@@ -4,8 +4,8 @@ import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula.reduce import droppable, without_dot, without_term
-from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
-from fastlmm_hlm.inference.tails import f_pvalue
+from fastlmm_hlm.inference.comparison import require_fit
+from fastlmm_hlm.inference.tails import chisq_pvalue, f_pvalue
 from fastlmm_hlm.report.anovatable import AnovaTable
 from fastlmm_hlm.report.deparse import deparse_lines
 

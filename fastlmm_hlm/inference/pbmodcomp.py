@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, FastlmmWarning, warn_user
-from fastlmm_hlm.inference.comparison import check_same_response, chisq_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import check_same_response, require_fit
 from fastlmm_hlm.inference.restriction import formula_change
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
-from fastlmm_hlm.inference.tails import f_pvalue
+from fastlmm_hlm.inference.tails import chisq_pvalue, f_pvalue
 from fastlmm_hlm.report.anovatable import CoefficientTable
 
 # A larger model whose deviance exceeds that of the smaller by more than this was not fitted to its optimum.

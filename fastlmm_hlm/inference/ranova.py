@@ -6,7 +6,8 @@ import numpy as np
 
 from fastlmm_hlm.design.restrict import linear_model_criterion
 from fastlmm_hlm.formula.reduce import reductions, simplified, with_bar_replaced, written_out
-from fastlmm_hlm.inference.comparison import chisq_pvalue, require_fit
+from fastlmm_hlm.inference.comparison import require_fit
+from fastlmm_hlm.inference.tails import chisq_pvalue
 from fastlmm_hlm.report.anovatable import AnovaTable
 
 TITLE = "ANOVA-like table for random-effects: Single term deletions"

@@ -1,4 +1,4 @@
-"""Tail probabilities of Student's t and F, infinite degrees of freedom included.
+"""Tail probabilities of Student's t, F and chi-squared, infinite degrees of freedom included.
 
 scipy.special is enough for these; scipy.stats takes half a second to import.
 """
@@ -25,3 +25,12 @@ def f_pvalue(F, ndf, ddf):
     if not ndf:
         return np.nan
     return float(chdtrc(ndf, ndf * F) if np.isinf(ddf) else fdtrc(ndf, ddf, F))
+
+
+def chisq_pvalue(statistic, df):
+    """P(chi-squared_df > statistic), elementwise, (k,); NaN where df is 0 or missing."""
+    statistic, df = np.asarray(statistic, dtype=float), np.asarray(df, dtype=float)
+    known = df > 0
+    p = np.full(len(df), np.nan)
+    p[known] = chdtrc(df[known], np.maximum(statistic[known], 0.0))
+    return p
