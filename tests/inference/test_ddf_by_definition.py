@@ -83,7 +83,7 @@ def dense_satterthwaite(dense, L):
     return 2.0 * f**2 / np.einsum("im,ij,jm->m", g, 2.0 * np.linalg.inv(H), g)
 
 
-@pytest.mark.parametrize("name", INTERIOR)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "all at once" else n for n in INTERIOR])
 def test_satterthwaites_degrees_of_freedom_follow_from_their_definition(name):
     fit = fitted(name)
     p = len(fit.fixef())
@@ -184,7 +184,7 @@ def test_kenward_and_rogers_covariance_and_df_follow_from_the_paper(name):
 
 
 def test_kenward_and_roger_take_prior_weights_into_account():
-    """pbkrtest 0.5.2 gives the same answer with and without weights in its own covariance; a weight of two is two rows here."""
+    """A weight of two for every row doubles sigma^2 and changes nothing else; unequal weights are tested by definition above."""
     data = fitted("slopes")._settings.data
     twice = data.assign(w=2.0)
     weighted, plain = (lmer("Reaction ~ Days + (Days | Subject)", twice, weights=w) for w in ("w", None))
