@@ -51,7 +51,7 @@ class Projections:
         self.products = criterion.products
         self.p, self.nc = self.products.p, criterion.nc
         self.pwrss, self.score = criterion.score_at_templates(estimates.templates)
-        RX, _ = criterion.kernel.blocks()
+        RX = criterion.kernel.RX()
         inverse = np.linalg.solve(RX, np.eye(self.p))
         self.Cinv = inverse @ inverse.T
         self.E = self._project([Z[:, :, : self.p] for Z in self.products.ZtWXy]) if self.p else []
