@@ -50,7 +50,7 @@ struct flmm_block {
     int64_t most_columns;            /* in a chunk */
     int32_t together;                /* chunks at work at the same time */
     flmm_room *room;                 /* [together] */
-    int64_t width, sums, tile;       /* sizes that the rooms have now */
+    int64_t width, sums, tile, level; /* sizes that the rooms and no_level have now */
     double *total;                   /* [sums] */
     double *no_level;                /* zeros in the place of a level */
     int32_t *share;                  /* [threads+1] core unknowns by thread, equal work */
@@ -180,6 +180,7 @@ typedef struct {
     void (*after)(const flmm_block *s, const void *arguments, const flmm_room *room);
     void (*core)(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to);
     int64_t width, sums, tile;       /* numbers per row of `rows`, in `sums`, lanes in `tile` */
+    int64_t level;                   /* numbers that a level has in an array that is read */
 } flmm_pass;
 
 /* The result is in s->total. */

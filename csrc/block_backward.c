@@ -438,6 +438,7 @@ int flmm_block_backward(flmm_block *s, const flmm_derivatives *d, double *blocks
         .width = s->n2 > 0 ? own : 0,
         .sums = 2 * square + flmm_pairs_of(own) + (int64_t)own * p,
         .tile = BLOCKS * square + 3 * c + rest_size(c, p, own),
+        .level = (int64_t)c * (c > p ? c : p + 1),
     };
     const int status = flmm_block_run(s, &pass, &w);
     if (status != FLMM_OK) {

@@ -277,6 +277,7 @@ int flmm_block_forward(flmm_block *s, flmm_forward *w)
         .width = keeps_rows(s, w) || w->U ? m : 0,
         .sums = 1 + products,
         .tile = BLOCKS * c * c + 2 * c + c * m + flmm_pairs_of(m) + c * c + c,
+        .level = c * (c > m ? c : m),
     };
     if (w->gram) {
         memset(w->gram, 0, (size_t)(m * m) * sizeof *w->gram);

@@ -293,9 +293,7 @@ static double *new_doubles(int64_t count)
 static int allocate(flmm_block *s)
 {
     const int64_t p = s->at.x->p, m = p + 1, most = s->at.most_columns;
-    const int64_t level = s->c * (s->c > m ? s->c : m);
     s->room = calloc((size_t)s->together, sizeof *s->room);
-    s->no_level = calloc((size_t)level, sizeof *s->no_level);
     s->RX_inverse = new_doubles(p * p);
     s->RS = new_doubles(s->n2 * m);
     s->U2 = new_doubles(s->n2 * m);
@@ -303,7 +301,7 @@ static int allocate(flmm_block *s)
     s->rows = new_doubles(s->n2 * m);
     s->modes = new_doubles(3 * s->n2);
     s->small = new_doubles(3 * most * most);
-    return s->room && s->no_level && s->RX_inverse && s->RS && s->U2 && s->X2 && s->rows && s->modes && s->small
+    return s->room && s->RX_inverse && s->RS && s->U2 && s->X2 && s->rows && s->modes && s->small
                ? FLMM_OK
                : FLMM_NO_MEMORY;
 }
@@ -321,7 +319,7 @@ int flmm_block_new(const flmm_blas *blas, const flmm_layout *layout, flmm_block 
     s->nl = layout->x->nl[0];
     s->n1 = layout->offset[1];
     s->n2 = layout->q - s->n1;
-    s->width = s->sums = s->tile = -1;
+    s->width = s->sums = s->tile = s->level = -1;
     lay_out_chunks(s);
     const int64_t together = s->at.threads == 1 ? 1 : 4 * (int64_t)s->at.threads;
     s->together = (int32_t)(together < s->chunks ? together : s->chunks);
@@ -348,7 +346,6 @@ void flmm_block_free(flmm_block *s)
     flmm_block_free_rooms(s);
     flmm_core_free(s->core);
     free(s->room);
-    free(s->no_level);
     free(s->share);
     free(s->own_first);
     free(s->own_place);

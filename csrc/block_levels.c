@@ -23,8 +23,9 @@ void flmm_block_free_rooms(flmm_block *s)
         memset(&s->room[k], 0, sizeof s->room[k]);
     }
     free(s->total);
-    s->total = NULL;
-    s->width = s->sums = s->tile = -1;
+    free(s->no_level);
+    s->total = s->no_level = NULL;
+    s->width = s->sums = s->tile = s->level = -1;
 }
 
 static int64_t larger(int64_t a, int64_t b)
@@ -35,14 +36,15 @@ static int64_t larger(int64_t a, int64_t b)
 /* Rooms large enough for a pass. */
 static int make_rooms(flmm_block *s, const flmm_pass *pass)
 {
-    if (pass->width <= s->width && pass->sums <= s->sums && pass->tile <= s->tile) {
+    if (pass->width <= s->width && pass->sums <= s->sums && pass->tile <= s->tile && pass->level <= s->level) {
         return FLMM_OK;
     }
     const int64_t width = larger(pass->width, s->width), sums = larger(pass->sums, s->sums);
-    const int64_t tile = larger(pass->tile, s->tile);
+    const int64_t tile = larger(pass->tile, s->tile), level = larger(pass->level, s->level);
     flmm_block_free_rooms(s);
     s->total = malloc(((size_t)sums + 1) * sizeof *s->total);
-    int enough = s->total != NULL;
+    s->no_level = calloc((size_t)level + 1, sizeof *s->no_level);
+    int enough = s->total && s->no_level;
     for (int32_t k = 0; k < s->together && enough; k++) {
         flmm_room *room = &s->room[k];
         room->columns = malloc(((size_t)(s->most_columns * s->c) + 1) * sizeof *room->columns);
@@ -59,6 +61,7 @@ static int make_rooms(flmm_block *s, const flmm_pass *pass)
     s->width = width;
     s->sums = sums;
     s->tile = tile;
+    s->level = level;
     return FLMM_OK;
 }
 

@@ -76,6 +76,10 @@ static void modes(const flmm_block *s, const void *arguments, flmm_room *room)
 int flmm_block_run_modes(flmm_block *s, const flmm_modes *w)
 {
     const int64_t c = s->c;
-    const flmm_pass pass = {.levels = modes, .tile = BLOCKS * c * c + c + 3 * c * w->m};
+    const flmm_pass pass = {
+        .levels = modes,
+        .tile = BLOCKS * c * c + c + 3 * c * w->m,
+        .level = c * (c > w->width ? c : w->width),
+    };
     return flmm_block_run(s, &pass, w);
 }

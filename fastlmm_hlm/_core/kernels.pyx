@@ -57,8 +57,8 @@ cdef int check(int status) except -1:
 cdef class Columns:
     """References to columns of X or Z: a list of (values or None, centre).
 
-    ``None`` stands for the constant 1.  Values are float64, contiguous, (n,);
-    they are referred to, not copied.
+    ``None`` stands for the constant 1.  Values are (n,); contiguous float64 are
+    referred to, others copied.
     """
 
     cdef flmm.flmm_column *ptr
@@ -78,6 +78,7 @@ cdef class Columns:
             self.ptr[i].centre = centre
             if values is None:
                 continue
+            values = np.ascontiguousarray(values, dtype=np.float64)
             view = values
             if self.length is not None and self.length != view.shape[0]:
                 raise ValueError(f"column {i} has {view.shape[0]} rows, the columns before it {self.length}")
@@ -151,11 +152,19 @@ def crossprod_factor(
     check(status)
 
 
-cdef nested_pairs(const int32_t[::1] level_f, int nl_f, Columns z_f, const int32_t[::1] level_g, int nl_g,
-                  Columns z_g, const double[::1] w):
-    """The pairs when every level of f lies in one level of g, without sorting; else None."""
+def nested_pairs(const int32_t[::1] level_f, int nl_f, const int32_t[::1] level_g, int nl_g):
+    """Which level of g each level of f lies in, without sorting; None if some lies in several.
+
+    Returns
+    -------
+    indptr : (nl_f + 1,) int64
+        0 or 1 pair per level of f.
+    indices : (pairs,) int32
+    """
     cdef Py_ssize_t n = level_f.shape[0]
     cdef int status
+    if level_g.shape[0] != n:
+        raise ValueError(f"level codes of the two factors have {n} and {level_g.shape[0]} rows")
     if n == 0:
         return None
     parent = np.empty(nl_f, dtype=np.int32)
@@ -165,17 +174,34 @@ cdef nested_pairs(const int32_t[::1] level_f, int nl_f, Columns z_f, const int32
     if status == flmm.FLMM_NOT_NESTED:
         return None
     check(status)
-    indptr = np.concatenate([[0], np.cumsum(parent >= 0)]).astype(np.int64)
-    indices = parent[parent >= 0]
-    values = np.zeros((len(indices), z_f.size, z_g.size))
+    occurs = parent >= 0
+    indptr = np.zeros(nl_f + 1, dtype=np.int64)
+    np.cumsum(occurs, out=indptr[1:])
+    return indptr, parent if occurs.all() else parent[occurs]
+
+
+def add_nested_pairs(
+    const int32_t[::1] level_f,       # IN      (n,)
+    Columns z_f,                      # IN      nc_f columns
+    Columns z_g,                      # IN      nc_g columns
+    const double[::1] w,              # IN      (n,) or None
+    const int64_t[::1] indptr,        # IN      from `nested_pairs`
+    double[:, :, ::1] values,         # IN/OUT  (pairs, nc_f, nc_g)
+):
+    """Add the blocks Z_f'WZ_g of nested factors."""
+    cdef Py_ssize_t n = level_f.shape[0]
+    cdef int status
+    check_rows(n, z_f, "Z of the first factor")
+    check_rows(n, z_g, "Z of the second factor")
     cdef const double *wp = weights_or_null(w, n)
-    cdef const int64_t[::1] indptr_view = indptr
-    cdef double[:, :, ::1] values_view = values
+    if values.shape[0] != indptr[indptr.shape[0] - 1] or values.shape[1] != z_f.size or values.shape[2] != z_g.size:
+        raise ValueError("the blocks must be (pairs, nc_f, nc_g)")
+    if n == 0:
+        return
     with nogil:
         status = flmm.flmm_pairs_nested_fill(n, z_f.size, &level_f[0], z_f.ptr, z_g.size, z_g.ptr, wp,
-                                             &indptr_view[0], &values_view[0, 0, 0])
+                                             &indptr[0], &values[0, 0, 0])
     check(status)
-    return indptr, indices, values
 
 
 def column_moments(const double[::1] values):
@@ -226,9 +252,11 @@ def crossprod_pairs(
     check_rows(n, z_f, "Z of the first factor")
     check_rows(n, z_g, "Z of the second factor")
     cdef const double *wp = weights_or_null(w, n)
-    nested = nested_pairs(level_f, nl_f, z_f, level_g, nl_g, z_g, w)
+    nested = nested_pairs(level_f, nl_f, level_g, nl_g)
     if nested is not None:
-        return nested
+        blocks = np.zeros((len(nested[1]), z_f.size, z_g.size))
+        add_nested_pairs(level_f, z_f, z_g, w, nested[0], blocks)
+        return *nested, blocks
     cdef int64_t[::1] start = np.zeros(nl_f + 1, dtype=np.int64)
     cdef int64_t[::1] order = np.empty(max(n, 1), dtype=np.int64)
     cdef int64_t[::1] marker = np.empty(nl_g, dtype=np.int64)
@@ -672,32 +700,42 @@ cdef class LmmKernel:
         if not self.evaluated:
             raise RuntimeError("the kernel has no solution: its last evaluation failed, or there was none")
 
-    def solution(self):
-        """beta (p,), u (q,), b (q,) at the last Lambda."""
+    def solution(self, bint spherical=True):
+        """beta (p,), u (q,) or None if it is not wanted, b (q,) at the last Lambda."""
         self.need_evaluation()
-        beta, u, b = np.zeros(max(self.p, 1)), np.empty(self.q), np.empty(self.q)
+        beta, u, b = np.zeros(max(self.p, 1)), np.empty(self.q) if spherical else None, np.empty(self.q)
         cdef double[::1] beta_view = beta
         cdef double[::1] u_view = u
         cdef double[::1] b_view = b
+        cdef double *up = &u_view[0] if spherical else NULL
         cdef int status
         with nogil:
-            status = flmm.flmm_lmm_solution(self.ptr, &beta_view[0], &u_view[0], &b_view[0])
+            status = flmm.flmm_lmm_solution(self.ptr, &beta_view[0], up, &b_view[0])
         check(status)
         return beta[:self.p], u, b
 
-    def blocks(self):
-        """RX (p, p) upper triangular and RZX (q, p) at the last Lambda."""
+    def RX(self):
+        """RX (p, p) upper triangular at the last Lambda."""
         self.need_evaluation()
         RX = np.zeros((max(self.p, 1), max(self.p, 1)))
-        RZX = np.zeros((self.q, max(self.p, 1)))
         cdef double[:, ::1] RX_view = RX
-        cdef double[:, ::1] RZX_view = RZX
-        cdef int status
         if self.p:
-            with nogil:
-                status = flmm.flmm_lmm_blocks(self.ptr, &RX_view[0, 0], &RZX_view[0, 0])
-            check(status)
-        return RX[:self.p, :self.p], RZX[:, :self.p]
+            check(flmm.flmm_lmm_blocks(self.ptr, &RX_view[0, 0], NULL))
+        return RX[:self.p, :self.p]
+
+    def blocks(self):
+        """RX (p, p) upper triangular and RZX (q, p) at the last Lambda."""
+        cdef int status
+        RX = self.RX()
+        if self.p == 0:
+            return RX, np.zeros((self.q, 0))
+        own, RZX = np.empty((self.p, self.p)), np.empty((self.q, self.p))
+        cdef double[:, ::1] own_view = own
+        cdef double[:, ::1] RZX_view = RZX
+        with nogil:
+            status = flmm.flmm_lmm_blocks(self.ptr, &own_view[0, 0], &RZX_view[0, 0])
+        check(status)
+        return RX, RZX
 
     def inverse_blocks(self):
         """Diagonal blocks of M^-1 at the last Lambda: list of (nl, nc, nc) arrays."""

@@ -6,6 +6,9 @@ import numpy as np
 
 from fastlmm_hlm.design.covariance import lower_indices
 
+# Levels at a time where a product needs a temporary.
+AT_A_TIME = 50_000
+
 
 @dataclass(frozen=True)
 class LmmEstimates:
@@ -23,7 +26,7 @@ class LmmEstimates:
     sigma : float
     beta : ndarray (p,)
     RX : ndarray (p, p)         upper triangular, X'H^-1 X = RX'RX, H = I + Z Psi Z'
-    u, b : list of ndarray (nl, nc), per grouping factor
+    b : list of ndarray (nl, nc), per grouping factor
     """
 
     templates: list
@@ -39,7 +42,6 @@ class LmmEstimates:
     sigma: float
     beta: np.ndarray
     RX: np.ndarray
-    u: list
     b: list
 
     @property
@@ -80,10 +82,10 @@ def templates_of(theta, sizes):
     return out
 
 
-def _by_factor(values, shapes):
+def _by_factor(values, products):
     """A vector over all random effects cut into one array per grouping factor, (nl, nc) each."""
     out, first = [], 0
-    for nl, nc in shapes:
+    for nl, nc in (G.shape[:2] for G in products.ZtWZ):
         out.append(values[first : first + nl * nc].reshape(nl, nc))
         first += nl * nc
     return out
@@ -105,16 +107,18 @@ def estimates_at(criterion, par, x_basis):
     templates = criterion.templates(par)
     ldL2, ldRX2, pwrss, value = criterion.evaluate_templates(templates)
     products = criterion.products
-    beta, u, b = criterion.kernel.solution()
-    RX, _ = criterion.kernel.blocks()
+    beta, _, b = criterion.kernel.solution(spherical=False)
+    RX = criterion.kernel.RX()
     if not x_basis.is_identity:
         RX = RX @ x_basis.inverse
         if np.tril(RX, -1).any():
             RX = np.linalg.qr(RX, mode="r")
             RX *= np.where(np.diagonal(RX) < 0, -1.0, 1.0)[:, None]
-    shapes = [G.shape[:2] for G in products.ZtWZ]
-    u = _by_factor(u, shapes)
-    b = [part if c.is_identity else part @ c.B.T for part, c in zip(_by_factor(b, shapes), criterion.centrings)]
+    b = _by_factor(b, products)
+    for part, centring in zip(b, criterion.centrings):
+        if not centring.is_identity:
+            for first in range(0, len(part), AT_A_TIME):
+                part[first : first + AT_A_TIME] = part[first : first + AT_A_TIME] @ centring.B.T
     return LmmEstimates(
         templates=templates,
         theta=theta_of(templates),
@@ -129,9 +133,19 @@ def estimates_at(criterion, par, x_basis):
         sigma=float(np.sqrt(pwrss / criterion.N)),
         beta=products.beta0 + x_basis.B @ beta,
         RX=RX,
-        u=u,
         b=b,
     )
+
+
+def spherical_effects(criterion, estimates):
+    """u with b = Lambda u, computed at each call.
+
+    Returns
+    -------
+    list of ndarray, shape (nl, nc), per grouping factor
+    """
+    criterion.evaluate_templates(estimates.templates)
+    return _by_factor(criterion.kernel.solution()[1], criterion.products)
 
 
 def conditional_variances(criterion, estimates):

@@ -1,7 +1,7 @@
 """Columns of a model matrix that are referred to and never assembled.
 
 A model matrix is a list of columns; None stands for the constant 1, anything else
-is a float64 array of n numbers, often a view of the user's own memory.
+is an array of n numbers, float64 or int64, often a view of the user's own memory.
 """
 
 import numpy as np

@@ -18,6 +18,9 @@ from fastlmm_hlm.design.rank import clearly_independent, independent_columns
 
 # Rows from which beta0 is estimated; any beta0 gives the same model.
 ROWS_FOR_SHIFT = 2000
+# Rows at a time, a multiple of the rows whose sum a kernel rounds together: what is made for
+# them stays in cache, and nothing as long as the data is made.
+SLAB = 65_536
 # Rows below which a second thread costs more than it brings.
 WORTH_THREADS = 200_000
 
@@ -152,28 +155,69 @@ def _columns(columns, centre, rows):
     return kernels.Columns(list(zip(part, centre)))
 
 
+class _Rows:
+    """Some rows of a design as the kernels take them: references, or copies of a slab at a time."""
+
+    def __init__(self, design, rows):
+        self.design, self.rows = design, rows
+        self.w = None if design.weights is None else np.ascontiguousarray(design.weights[rows])
+
+    def x(self):
+        return _columns(self.design.x_columns, self.design.x_centring.centre, self.rows)
+
+    def z(self, f):
+        factor = self.design.factors[f]
+        return _columns(factor.columns, factor.centring.centre, self.rows)
+
+    def codes(self, f):
+        return np.ascontiguousarray(self.design.factors[f].codes[self.rows], dtype=np.int32)
+
+
+def _slabs(design, rows):
+    """Some rows, SLAB at a time."""
+    for first in range(rows.start, rows.stop, SLAB):
+        yield _Rows(design, slice(first, min(first + SLAB, rows.stop)))
+
+
 def _block(design, beta0, rows, threads):
-    x = _columns(design.x_columns, design.x_centring.centre, rows)
-    r = shifted_response(design, beta0, rows)
-    w = None if design.weights is None else np.ascontiguousarray(design.weights[rows])
-    z = [_columns(f.columns, f.centring.centre, rows) for f in design.factors]
-    codes = [np.ascontiguousarray(f.codes[rows], dtype=np.int32) for f in design.factors]
+    factors, p, n = range(len(design.factors)), design.p, rows.stop - rows.start
     nl = [len(factor.levels) for factor in design.factors]
-    XyWXy = np.zeros((x.size + 1, x.size + 1))
-    ZtWZ = [np.zeros((n, part.size, part.size)) for n, part in zip(nl, z)]
-    ZtWXy = [np.zeros((n, part.size, x.size + 1)) for n, part in zip(nl, z)]
+    nc = [len(factor.columns) for factor in design.factors]
+    XyWXy = np.zeros((p + 1, p + 1))
+    ZtWZ = [np.zeros((nl[f], nc[f], nc[f])) for f in factors]
+    ZtWXy = [np.zeros((nl[f], nc[f], p + 1)) for f in factors]
     pairs = {}
 
+    def add(chosen, fixed):
+        """The blocks of some factors, and the fixed part if asked."""
+        for slab in _slabs(design, rows):
+            x, r = slab.x(), shifted_response(design, beta0, slab.rows)
+            for f in chosen:
+                kernels.crossprod_factor(slab.codes(f), slab.z(f), x, r, slab.w, ZtWZ[f], ZtWXy[f])
+            if fixed:
+                kernels.crossprod_fixed(x, r, slab.w, XyWXy)
+
     def meet(f, g):
-        pairs[f, g] = kernels.crossprod_pairs(codes[f], nl[f], z[f], codes[g], nl[g], z[g], w)
+        whole = _Rows(design, rows)
+        nested = kernels.nested_pairs(whole.codes(f), nl[f], whole.codes(g), nl[g])
+        if nested is None:
+            pairs[f, g] = kernels.crossprod_pairs(
+                whole.codes(f), nl[f], whole.z(f), whole.codes(g), nl[g], whole.z(g), whole.w
+            )
+            return
+        values = np.zeros((len(nested[1]), nc[f], nc[g]))
+        for slab in _slabs(design, rows):
+            kernels.add_nested_pairs(slab.codes(f), slab.z(f), slab.z(g), slab.w, nested[0], values)
+        pairs[f, g] = *nested, values
 
     # separate sums, so that their bits do not depend on who computes which
-    tasks = [partial(kernels.crossprod_factor, codes[f], z[f], x, r, w, ZtWZ[f], ZtWXy[f]) for f in range(len(z))]
-    tasks += [partial(meet, f, g) for g in range(len(z)) for f in range(g)]
-    tasks += [partial(kernels.crossprod_fixed, x, r, w, XyWXy)]
-    run_all(tasks, threads if len(r) >= WORTH_THREADS else 1)
-    log_w = 0.0 if w is None else float(np.log(w).sum())
-    return CrossProducts(len(r), log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
+    meetings = [partial(meet, f, g) for g in factors for f in range(g)]
+    if threads > 1 and n >= WORTH_THREADS:
+        run_all([*(partial(add, [f], False) for f in factors), *meetings, partial(add, [], True)], threads)
+    else:
+        run_all([partial(add, factors, True), *meetings], 1)
+    log_w = 0.0 if design.weights is None else float(np.log(design.weights[rows]).sum())
+    return CrossProducts(n, log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
 
 
 def fixed_products(design):

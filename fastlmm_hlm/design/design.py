@@ -74,7 +74,7 @@ class Design:
     ----------
     y : ndarray (n,)
     x_columns : list of (ndarray (n,) or None)
-        Columns of X; None is the constant 1.
+        Columns of X, see `design.columns`; None is the constant 1.
     x_names : list of str
     x_centring : Centring
     weights, offset : ndarray (n,) or None
@@ -159,7 +159,7 @@ class _Moments:
         if column is None:
             return 1.0, 0.0
         if id(column) not in self.known:
-            low, high, mean, sd = kernels.column_moments(column)
+            low, high, mean, sd = kernels.column_moments(np.ascontiguousarray(column, dtype=float))
             check_size(low, high, name)
             self.known[id(column)] = column, mean, sd    # kept, so that no other column takes its id
         return self.known[id(column)][1:]

@@ -93,6 +93,12 @@ class DataColumns:
             self._read[name] = self._read_column(name, self._get(self._labels[self._places[name]]))
         return self._read[name]
 
+    def integers(self, name):
+        """Return the values of a column of 64-bit integers without gaps, or None for any other."""
+        column = self.column(name)
+        plain = column.kind == "integer" and column.missing is None and column.values.dtype == np.int64
+        return column.values if plain else None
+
     def _read_column(self, name, series):
         if self._foreign:
             column = foreign_column(name, series)

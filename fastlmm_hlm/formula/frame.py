@@ -26,7 +26,7 @@ from fastlmm_hlm.formula.parts import Parts, check_formula, make_plan
 from fastlmm_hlm.formula.rows import check_na_action, select_rows, vector_argument
 from fastlmm_hlm.formula.scans import Scans
 from fastlmm_hlm.formula.spec import DesignSpec, RandomTermSpec
-from fastlmm_hlm.formula.syntax import column_names
+from fastlmm_hlm.formula.syntax import Name, column_names
 from fastlmm_hlm.formula.values import Factor, take_rows
 
 
@@ -41,7 +41,7 @@ class RandomTermFrame:
     levels : pandas.Index
         In the column's own type; texts "a1:b2" for an interaction.
     codes : ndarray of int32, shape (n,)
-    columns : list of (ndarray of float64, shape (n,), or None)
+    columns : list of (ndarray of float64 or int64, shape (n,), or None)
         Raw columns of the left side; None is the constant 1.
     names : list of str
         Column names, as lme4's cnms.
@@ -87,7 +87,7 @@ class ModelFrame:
     y : ndarray of float64, shape (n,)
         (n, 2) for a binomial response of successes and failures.
     response : str
-    x_columns : list of (ndarray of float64, shape (n,), or None)
+    x_columns : list of (ndarray of float64 or int64, shape (n,), or None)
         All columns of X, even if some depend on others; None is the constant
         1.  A numeric column of the data is one array wherever it occurs.
     x_names : list of str
@@ -216,13 +216,17 @@ def build_frame(
     if "response.not.const" not in skip_checks:
         check_varies(y, formula.response)
     kept, maker = {name: chosen(value) for name, value in parts.values.items()}, DirectColumns(len(index))
+    for name, value in kept.items():
+        original = source.integers(plan.nodes[name].text) if isinstance(plan.nodes[name], Name) else None
+        if original is not None and value is parts.values[name]:
+            own.instead(value, original)
     fixed = MatrixRecipe(plan.terms, _checked_contrasts(contrasts, plan, parts, formula))
     x_columns = fixed.build(kept, maker)
     check_finite(x_columns, fixed.names, index, "the fixed part", scans)
     random, specs = _random_terms(formula, plan, parts, kept, rows.used, maker, own)
     for term in random:
         check_finite(term.columns, term.names, index, term.text, scans)
-        term.columns = [own.safe(column) for column in term.columns]
+        term.columns = [own.column(column) for column in term.columns]
     check_random_terms(random, len(index), has_scale, skip_checks)
     total = reduce(np.add, [chosen(values) for values in offsets]) if offsets else None
     check_finite([total], ["offset"], index, "the model", scans)
@@ -234,7 +238,7 @@ def build_frame(
     )
     return ModelFrame(
         formula=formula, index=index, rows=rows.used, n_input=source.n, y=own.safe(y), response=formula.response,
-        x_columns=[own.safe(column) for column in x_columns], x_names=fixed.names, assign=fixed.assign, term_labels=plan.terms.labels,
+        x_columns=[own.column(column) for column in x_columns], x_names=fixed.names, assign=fixed.assign, term_labels=plan.terms.labels,
         weights=None if weight_values is None else own.safe(np.ascontiguousarray(chosen(weight_values))), offset=own.safe(total), random=random,
         dropped=rows.dropped, missing=rows.missing, contrasts=fixed.codings(), spec=spec, na_action=na_action,
         padded=rows.padded, padded_index=None if rows.padded is None else source.index[rows.padded], held=own.held,

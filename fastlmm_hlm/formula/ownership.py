@@ -23,7 +23,19 @@ class Ownership:
     def __init__(self, lent):
         self.lent = lent
         self.held = []
-        self._safe = {}
+        self._safe, self._instead = {}, {}
+
+    def instead(self, values, original):
+        """Let integers of the user's stand for the floats made of them, where a view of them may be kept.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n,)
+        original : ndarray of int64, shape (n,)
+            The same numbers.
+        """
+        if any(original is lent and keeper is not None for lent, keeper in self.lent):
+            self._instead[id(values)] = values, original
 
     def safe(self, values):
         """Return an array that no one will change: itself or a copy.
@@ -43,6 +55,10 @@ class Ownership:
         if id(values) not in self._safe:
             self._safe[id(values)] = (values, self._resolve(values))
         return self._safe[id(values)][1]
+
+    def column(self, values):
+        """Return the same of a column of a model matrix, where integers may stand for floats."""
+        return self.safe(self._instead.get(id(values), (None, values))[1])
 
     def _resolve(self, values):
         for lent, keeper in self.lent:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from fastlmm_hlm.criterion.estimates import spherical_effects
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
 from fastlmm_hlm.report.measures import aligned_pairs, piped_table
 
@@ -177,7 +178,8 @@ def _measures(fit, caller, reml):
         r = fit._rows_or_raise(caller).design.y - fit._linear_predictor()
         squares = float(r @ r)
     else:
-        squares = fit._estimates.pwrss - sum(float((u**2).sum()) for u in fit._estimates.u)
+        effects = spherical_effects(fit._criterion, fit._estimates)
+        squares = fit._estimates.pwrss - sum(float((u**2).sum()) for u in effects)
     return {
         "AIC": aic,
         "AICc": aic + 2.0 * k * (k + 1) / (n - k - 1) if n > k + 1 else np.nan,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from fastlmm_hlm.criterion.estimates import spherical_effects
 from fastlmm_hlm.design.covariance import lower_indices
 from fastlmm_hlm.errors import UnknownNameError
 from fastlmm_hlm.inference.labels import make_unique
@@ -81,7 +82,7 @@ def _devcomp(fit):
     cmp = {
         "ldL2": e.ldL2,
         "ldRX2": e.ldRX2,
-        "ussq": float(sum((u**2).sum() for u in e.u)),
+        "ussq": float(sum((u**2).sum() for u in spherical_effects(fit._criterion, e))),
         "pwrss": e.pwrss,
         "REML" if e.reml else "dev": e.criterion,
         "sigmaREML" if e.reml else "sigmaML": e.sigma,
@@ -126,7 +127,7 @@ COMPONENTS = {
     "mu": lambda fit: fit.fitted().to_numpy(),
     "offset": lambda fit: np.zeros(fit._estimates.n) if _design(fit).offset is None else _design(fit).offset,
     "flist": _flist,
-    "u": lambda fit: _flat(fit._estimates.u)[_term_order(fit)],
+    "u": lambda fit: _flat(spherical_effects(fit._criterion, fit._estimates))[_term_order(fit)],
     "b": lambda fit: _flat(fit._estimates.b)[_term_order(fit)],
     "Lambda": _Lambda,
     "Lambdat": lambda fit: _Lambda(fit).T.tocsc(),

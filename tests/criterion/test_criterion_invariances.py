@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from fastlmm_hlm.criterion.estimates import conditional_variances, estimates_at
+from fastlmm_hlm.criterion.estimates import conditional_variances, estimates_at, spherical_effects
 from reference.models import criterion_of, dense_at, frame, simulated, term
 
 # Values of some hundreds, summed in another order.
@@ -141,7 +141,7 @@ def test_estimates_follow_from_the_definition(reml, slope_mean):
     assert 2 * np.log(np.diagonal(estimates.RX)).sum() == pytest.approx(estimates.ldRX2, abs=1e-8)
     b = np.concatenate([part.ravel() for part in estimates.b])
     np.testing.assert_allclose(b, dense.modes(), rtol=1e-6, atol=1e-7)
-    for part_b, part_u, T in zip(estimates.b, estimates.u, estimates.templates):
+    for part_b, part_u, T in zip(estimates.b, spherical_effects(criterion, estimates), estimates.templates):
         np.testing.assert_allclose(part_u @ T.T, part_b, rtol=1e-6, atol=1e-7)
     variance = conditional_variances(criterion, estimates)
     expected = dense.conditional_variance()
