@@ -19,6 +19,7 @@ struct flmm_core {
     const flmm_blas *blas;
     int64_t n;
     double *S;                       /* dense: column-major lower triangle */
+    double *vectors;                 /* dense: [2 n] workspace */
     /* sparse */
     flmm_chol *chol;
     int64_t *colptr, *rowind;        /* pattern as given, to find places */
@@ -71,9 +72,10 @@ int flmm_core_new(const flmm_blas *blas, int64_t n, const int64_t *colptr, const
         const size_t size = size_of(core) + 1;
         core->base = malloc(size * sizeof *core->base);
         core->S = dense ? malloc(size * sizeof *core->S) : NULL;
+        core->vectors = dense ? malloc((2 * (size_t)n + 1) * sizeof *core->vectors) : NULL;
         core->colptr = dense ? NULL : copy_of(colptr, n + 1);
         core->rowind = dense ? NULL : copy_of(rowind, colptr[n]);
-        const int complete = dense ? core->S != NULL : core->colptr && core->rowind;
+        const int complete = dense ? core->S && core->vectors : core->colptr && core->rowind;
         status = core->base && complete ? FLMM_OK : FLMM_NO_MEMORY;
     }
     if (status != FLMM_OK) {
@@ -91,6 +93,7 @@ void flmm_core_free(flmm_core *core)
     }
     flmm_chol_free(core->chol);
     free(core->S);
+    free(core->vectors);
     free(core->base);
     free(core->colptr);
     free(core->rowind);
@@ -215,22 +218,65 @@ int64_t flmm_core_column(const flmm_core *core, int64_t j, const int64_t **row, 
     return core->colptr[j + 1] - core->colptr[j];
 }
 
+/* Sums side by side in a dense product, so that the compiler can use vectors. */
+#define SUMS 4
+
+/* y += v x below the diagonal, and v'x of the same rows */
+static double dense_column(int64_t count, const double *v, double xj, const double *x, double *y)
+{
+    double sum[SUMS] = {0.0};
+    int64_t i = 0;
+    for (; i + SUMS <= count; i += SUMS) {
+        for (int k = 0; k < SUMS; k++) {
+            sum[k] += v[i + k] * x[i + k];
+            y[i + k] += v[i + k] * xj;
+        }
+    }
+    for (; i < count; i++) {
+        sum[0] += v[i] * x[i];
+        y[i] += v[i] * xj;
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static void dense_multiply(const flmm_core *core, int32_t m, const double *X, double *Y)
+{
+    const int64_t n = core->n;
+    double *x = core->vectors, *y = x + n;
+    for (int32_t r = 0; r < m; r++) {
+        int zero = 1;
+        for (int64_t i = 0; i < n; i++) {
+            x[i] = X[i * m + r];
+            y[i] = 0.0;
+            zero &= x[i] == 0.0;
+        }
+        for (int64_t j = 0; !zero && j < n; j++) {
+            const double *v = core->base + j * (n + 1);
+            y[j] += v[0] * x[j] + dense_column(n - j - 1, v + 1, x[j], x + j + 1, y + j + 1);
+        }
+        for (int64_t i = 0; i < n; i++) {
+            Y[i * m + r] = y[i];
+        }
+    }
+}
+
 void flmm_core_multiply_base(const flmm_core *core, int32_t m, const double *X, double *Y)
 {
+    if (!core->chol) {
+        dense_multiply(core, m, X, Y);
+        return;
+    }
+    const int64_t *slot = flmm_chol_slot(core->chol);
     memset(Y, 0, (size_t)core->n * (size_t)m * sizeof *Y);
     for (int64_t j = 0; j < core->n; j++) {
-        const int64_t *row, *place;
-        const int64_t count = flmm_core_column(core, j, &row, &place);
-        const double *x = X + j * m;
-        double *y = Y + j * m;
-        for (int64_t k = 0; k < count; k++) {
-            const int64_t i = row ? row[k] : j + k;
-            const double v = core->base[place ? place[k] : j * core->n + i];
+        for (int64_t e = core->colptr[j]; e < core->colptr[j + 1]; e++) {
+            const int64_t i = core->rowind[e];
+            const double v = core->base[slot[e]];
             for (int32_t r = 0; r < m; r++) {
-                y[r] += v * X[i * m + r];
+                Y[j * m + r] += v * X[i * m + r];
             }
-            for (int32_t r = 0; k > 0 && r < m; r++) {
-                Y[i * m + r] += v * x[r];
+            for (int32_t r = 0; i != j && r < m; r++) {
+                Y[i * m + r] += v * X[j * m + r];
             }
         }
     }
@@ -275,7 +321,9 @@ int flmm_core_inverse(flmm_core *core)
     if (core->chol) {
         return sparse_inverse(core);
     }
-    memcpy(core->base, core->S, size_of(core) * sizeof *core->base);
+    for (int64_t j = 0; j < core->n; j++) {
+        memcpy(core->base + j * (core->n + 1), core->S + j * (core->n + 1), (size_t)(core->n - j) * sizeof *core->base);
+    }
     char lower = 'L';
     int n = (int)core->n, info = 0;
     core->blas->dpotri(&lower, &n, core->base, &n, &info);

@@ -1,4 +1,4 @@
-/* small.h: products and factors of blocks a few columns wide, row-major.
+/* small.h: products of blocks a few columns wide, row-major.
  *
  * Inlined so that a call with constant sizes is compiled for those sizes.
  */
@@ -34,30 +34,6 @@ static inline void flmm_sandwich(int32_t ca, int32_t cb, const double *F, const 
             out[i * cb + j] = s;
         }
     }
-}
-
-/* In place lower Cholesky factor of a c x c block; 0 when it is not positive definite. */
-static inline int flmm_small_cholesky(int32_t c, double *A)
-{
-    for (int32_t j = 0; j < c; j++) {
-        double d = A[j * c + j];
-        for (int32_t k = 0; k < j; k++) {
-            d -= A[j * c + k] * A[j * c + k];
-        }
-        if (!(d > 0.0)) {
-            return 0;
-        }
-        d = sqrt(d);
-        A[j * c + j] = d;
-        for (int32_t i = j + 1; i < c; i++) {
-            double s = A[i * c + j];
-            for (int32_t k = 0; k < j; k++) {
-                s -= A[i * c + k] * A[j * c + k];
-            }
-            A[i * c + j] = s / d;
-        }
-    }
-    return 1;
 }
 
 #endif

@@ -165,6 +165,36 @@ static void compare_inverse(flmm_core *core, const matrix *P, double scale, cons
     check_true(worst <= ACCURACY * size, "entries of the inverse where the matrix has entries");
 }
 
+/* The base has places of its own numbers: factoring the values leaves it alone. */
+static void compare_base(flmm_core *core, const matrix *P, random_source *r)
+{
+    enum { COLUMNS = 3 };
+    const int n = P->n;
+    double *X = dense_new(n, COLUMNS), *Y = dense_new(n, COLUMNS), *expected = dense_new(n, COLUMNS);
+    double *base = flmm_core_base(core);
+    flmm_core_clear(core, base);
+    for (int j = 0; j < n; j++) {
+        const int64_t *row, *place;
+        const int64_t count = flmm_core_column(core, j, &row, &place);
+        for (int64_t e = 0; e < count; e++) {
+            const int64_t i = row ? row[e] : j + e, where = place ? place[e] : (int64_t)j * n + i;
+            check_true(where == flmm_core_place(core, i, j), "the place of an entry of a column");
+            base[where] = P->A[i * n + j];
+        }
+    }
+    set_values(core, P, 2.0);
+    check_status(flmm_core_factorize(core), FLMM_OK, "factorization");
+    for (int i = 0; i < n * COLUMNS; i++) {
+        X[i] = random_between(r, -1.0, 1.0);
+    }
+    flmm_core_multiply_base(core, COLUMNS, X, Y);
+    dense_multiply(n, n, COLUMNS, P->A, X, expected);
+    check_all_close((size_t)(n * COLUMNS), Y, expected, ACCURACY, "the base times a matrix");
+    free(X);
+    free(Y);
+    free(expected);
+}
+
 static void check_form(const flmm_core *core, const matrix *P, enum form form)
 {
     int64_t nnz = 0;
@@ -197,6 +227,7 @@ static void compare_core(random_source *r, matrix P, enum form form)
             compare_factor(core, &P, scales[k], logdet);
             compare_solves(core, n, r);
             compare_inverse(core, &P, scales[k], inverse);
+            compare_base(core, &P, r);
             set_values(core, &P, 1.0);
             flmm_core_values(core)[flmm_core_place(core, k * (n - 1) / 2, k * (n - 1) / 2)] = -5.0;
             check_status(flmm_core_factorize(core), FLMM_M_NOT_POSITIVE, "one negative pivot");

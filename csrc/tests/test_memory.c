@@ -31,6 +31,13 @@ static int evaluate(const model *m, flmm_lmm *kernel, double *ldL2)
     if (status == FLMM_OK) {
         status = flmm_lmm_multiply(kernel, 1, in, out_of);
     }
+    double RX[4], beta[2], b[2000];
+    if (status == FLMM_OK) {
+        status = flmm_lmm_blocks(kernel, RX, blocks);
+    }
+    if (status == FLMM_OK) {
+        status = flmm_lmm_solution(kernel, beta, NULL, b);
+    }
     *ldL2 = out.ldL2;
     return status;
 }
