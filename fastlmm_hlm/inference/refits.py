@@ -45,7 +45,7 @@ class Refits:
     criterion, ldL2, ldRX2, pwrss, sigma : ndarray (k,)
     beta : ndarray (k, p)
     RX : ndarray (k, p, p)
-    u, b : list of ndarray (k, nl, nc), per grouping factor
+    b : list of ndarray (k, nl, nc), per grouping factor
     gradient_norm, decrement, min_eigenvalue : ndarray (k,)
         Of the certificate, see `fastlmm_hlm.optimize.convergence`.
     """
@@ -64,7 +64,6 @@ class Refits:
     sigma: np.ndarray
     beta: np.ndarray
     RX: np.ndarray
-    u: list
     b: list
     gradient_norm: np.ndarray
     decrement: np.ndarray
@@ -229,7 +228,7 @@ class Refitter:
         deviations = np.stack([_smallest(root) for root in roots], axis=1)
         bases = [self.centrings[term.factor].B[term.columns, term.columns] for term in self.design.terms]
         templates = [lower_factors(B @ T @ root) for B, T, root in zip(bases, many.bases, roots)]
-        usable, ldL2, ldRX2, pwrss, beta, u, b, RX = many.solve(
+        usable, ldL2, ldRX2, pwrss, beta, _, b, RX = many.solve(
             [np.linalg.solve(B, T) for B, T in zip(bases, templates)], who
         )
         pwrss = np.where(usable, pwrss, np.nan)
@@ -263,7 +262,6 @@ class Refitter:
             sigma=np.sqrt(pwrss / N) * nan,
             beta=(self.products.beta0 + np.einsum("kj,ij->ki", beta, self.x_basis.B)) * nan[:, None],
             RX=RX,
-            u=split(u),
             b=[part @ c.B.T for part, c in zip(split(b), self.centrings)],
             gradient_norm=np.linalg.norm(found.gradient, axis=1),
             decrement=decrement,
@@ -286,8 +284,7 @@ class Refitter:
             templates=[T[i] for T in refits.templates], theta=refits.theta[i], reml=e.reml,
             criterion=float(refits.criterion[i]), n=e.n, p=e.p, ldL2=float(refits.ldL2[i]),
             ldRX2=float(refits.ldRX2[i]), pwrss=float(refits.pwrss[i]), sum_log_weights=e.sum_log_weights,
-            sigma=float(refits.sigma[i]), beta=refits.beta[i], RX=refits.RX[i], u=[u[i] for u in refits.u],
-            b=[b[i] for b in refits.b],
+            sigma=float(refits.sigma[i]), beta=refits.beta[i], RX=refits.RX[i], b=[b[i] for b in refits.b],
         )
 
     def optinfo_of(self, refits, i):
