@@ -231,6 +231,9 @@ void flmm_lmm_describe(const flmm_lmm *m, int64_t *nnz_L, int *kind);
 int flmm_lmm_factor(const flmm_lmm *m, int64_t *nnz, int64_t *colptr, int64_t *rowind, double *x,
                     int64_t *perm);
 
+/* out[l] = L[l] R[l] for every level: L [nl c c], R and out [nl c k]  (batch.c) */
+void flmm_multiply_levels(int64_t nl, int32_t c, int64_t k, const double *L, const double *R, double *out);
+
 /* --- working coordinates (moments.c, working.c) ----------------------------- */
 
 /* Random-effects terms: slices of their factors' columns, each with a basis T and

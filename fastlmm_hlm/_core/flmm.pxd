@@ -105,3 +105,4 @@ cdef extern from "flmm.h" nogil:
     void flmm_lower_factor(int32_t, int32_t, double *, double *)
     int flmm_lmm_solve(flmm_lmm *, int32_t, const double **, double **)
     int flmm_lmm_multiply(const flmm_lmm *, int32_t, const double **, double **)
+    void flmm_multiply_levels(int64_t, int32_t, int64_t, const double *, const double *, double *)

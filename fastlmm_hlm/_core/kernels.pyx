@@ -215,6 +215,19 @@ def column_moments(const double[::1] values):
     return out[0], out[1], out[2], out[3]
 
 
+def multiply_levels(const double[:, :, ::1] L, const double[:, :, ::1] R):
+    """L_l R_l of every level: (nl, c, c) and (nl, c, k) give (nl, c, k)."""
+    cdef Py_ssize_t nl = L.shape[0], c = L.shape[1], k = R.shape[2]
+    if L.shape[2] != c or R.shape[0] != nl or R.shape[1] != c:
+        raise ValueError(f"cannot multiply {nl} matrices {c} x {L.shape[2]} with {R.shape[0]} matrices {R.shape[1]} x {k}")
+    out = np.empty((nl, c, k))
+    cdef double[:, :, ::1] out_view = out
+    if nl and c and k:
+        with nogil:
+            flmm.flmm_multiply_levels(nl, <int32_t>c, k, &L[0, 0, 0], &R[0, 0, 0], &out_view[0, 0, 0])
+    return out
+
+
 def lower_factor(F):
     """The lower triangular C with C C' = F F' and diagonal >= 0, (c, c) for F (c, k), k >= c."""
     C = np.array(F, dtype=np.float64, order="C")

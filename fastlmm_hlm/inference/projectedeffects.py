@@ -25,6 +25,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 from scipy.sparse.csgraph import connected_components
 
+from fastlmm_hlm._core.kernels import multiply_levels
 from fastlmm_hlm.errors import FactorizationError
 
 # Pairs of core effects of one level that are handled at a time.
@@ -59,10 +60,10 @@ class ProjectedEffects:
         self.start = np.concatenate([[0], np.cumsum([nl * nc for nl, nc in zip(self.nl[1:], self.nc[1:])])]).astype(int)
         self.q2 = int(self.start[-1])
         A = products.ZtWZ[0]
-        M = sum(A[:, :, a, None] * Psi[0][a] for a in range(self.nc[0]))
+        M = (A.reshape(-1, self.nc[0]) @ Psi[0]).reshape(A.shape)
         M[:, np.arange(self.nc[0]), np.arange(self.nc[0])] += 1.0
         self.left = inverses(M)
-        self.S0 = products_by_level(self.left, A)
+        self.S0 = multiply_levels(self.left, A)
         self.sums = [self.S0.sum(axis=0)]
         if self.q2:
             self._eliminate()
@@ -72,9 +73,14 @@ class ProjectedEffects:
     def _eliminate(self):
         level, column, raw = self._towards_core()
         self.indptr, self.column = np.searchsorted(level, np.arange(self.nl[0] + 1)), column
-        self.values = products_by_level(self.left[level], raw[:, :, None])[:, :, 0]      # (entries, c)
+        counts = np.diff(self.indptr)
+        self.nested = counts.max(initial=0) <= 1             # one entry at most for each level
+        self.everywhere = self.nested and len(column) == self.nl[0]
+        left = self.left if self.everywhere else self.left[level]
+        self.values = multiply_levels(left, raw[:, :, None])[:, :, 0]      # (entries, c)
         self.w, self.A12 = self._rows(self.values), self._rows(raw)
-        S0_22 = self._A22() - sum(A.T @ mixed for A, mixed in zip(self.A12, self._rows(self.values @ self.Psi[0])))
+        mixed = self.values @ self.Psi[0]
+        S0_22 = self._A22() - sum(self._gram(raw[:, a], mixed[:, a]) for a in range(self.nc[0]))
         S0_22 = ((S0_22 + S0_22.T) / 2.0).tocsr()
         roots = [_root(P) for P in self.Psi[1:]]
         Lambda = sparse.block_diag([sparse.kron(sparse.identity(nl), root) for nl, root in zip(self.nl[1:], roots)], format="csr")
@@ -96,8 +102,17 @@ class ProjectedEffects:
 
     def _rows(self, values):
         """One sparse (levels, q2) matrix per column of the first factor, from entries (entries, c)."""
-        shape = (self.nl[0], self.q2)
-        return [sparse.csr_matrix((np.ascontiguousarray(values[:, a]), self.column, self.indptr), shape=shape) for a in range(self.nc[0])]
+        return [self._row(values[:, a]) for a in range(self.nc[0])]
+
+    def _row(self, values):
+        """The sparse (levels, q2) matrix of numbers on the entries of A_12."""
+        return sparse.csr_matrix((np.ascontiguousarray(values), self.column, self.indptr), shape=(self.nl[0], self.q2))
+
+    def _gram(self, x, y):
+        """sum over levels of x_l'y_l, sparse (q2, q2), for rows x_l, y_l with numbers at the entries of A_12."""
+        if self.nested:
+            return sparse.diags(np.bincount(self.column, x * y, minlength=self.q2), format="csr")
+        return self._row(x).T @ self._row(y)
 
     def _towards_core(self):
         """Entries of A_12 by level of the first factor: level, column of the core, values (entries, c)."""
@@ -130,6 +145,9 @@ class ProjectedEffects:
     def _updates(self):
         """x_l = w_l G w_l', (nl, c, c)."""
         c, counts = self.nc[0], np.diff(self.indptr)
+        if self.everywhere:
+            scaled = _elements(self.G, self.column, self.column)[:, None] * self.values
+            return self.values[:, :, None] * scaled[:, None, :]
         out = np.zeros((self.nl[0], c, c))
         ends = np.cumsum(counts.astype(np.int64) ** 2)
         first = 0
@@ -174,7 +192,7 @@ class ProjectedEffects:
         -------
         list of ndarray (nl, nc, k)
         """
-        first = products_by_level(self.left, R[0])
+        first = multiply_levels(self.left, R[0])
         if not self.q2:
             return [first]
         k = first.shape[2]
@@ -208,7 +226,9 @@ class ProjectedEffects:
     def _N(self, i, V):
         """w'V w, sparse (q2, q2)."""
         c = self.nc[0]
-        products = self._once("w'w", lambda: {(a, b): self.w[a].T @ self.w[b] for a in range(c) for b in range(a + 1)})
+        products = self._once("w'w", lambda: {
+            (a, b): self._gram(self.values[:, a], self.values[:, b]) for a in range(c) for b in range(a + 1)
+        })
 
         def total():
             return sum(V[a, b] * (P if a == b else P + P.T) for (a, b), P in products.items()).tocsr()
@@ -287,20 +307,6 @@ class ProjectedEffects:
                 whole[self.start[f - 1] : self.start[f]] = (V @ E[f]).reshape(-1, p)
                 out.append(whole)
         return out
-
-
-def products_by_level(L, R):
-    """L_l R_l for many small matrices: (n, c, c) and (n, c, k) give (n, c, k).
-
-    Column by column for few columns, which is several times as fast as n calls of a BLAS.
-    """
-    c = L.shape[1]
-    if c > 3:
-        return L @ R
-    out = np.empty(R.shape)
-    for a in range(c):
-        out[:, a] = sum(L[:, a, b, None] * R[:, b] for b in range(c))
-    return out
 
 
 def inverses(M):
