@@ -172,7 +172,7 @@ FLMM_INLINE void add_score(const int32_t c, const double *T, ptrdiff_t p, const 
         }
         w->r[a] = v;
     }
-    lanes *b = w->t;
+    lanes *b = w->H;
     flmm_lanes_solve(c, T, w->N, w->inverse, w->r, w->e, b);
     for (int32_t a = 0; a < c; a++) {
         lanes v = w->r[a];
@@ -186,11 +186,12 @@ FLMM_INLINE void add_score(const int32_t c, const double *T, ptrdiff_t p, const 
     }
 }
 
-/* F = I - T D^-1 T'A, column by column */
+/* F = I - T D^-1 T'A, column by column; the columns of T'A are the rows of t, and t is lost */
 FLMM_INLINE void make_F(const int32_t c, const double *T, const tile *w)
 {
     for (int32_t j = 0; j < c; j++) {
-        flmm_lanes_solve(c, T, w->N, w->inverse, w->A + j * c, w->t, w->F + j * c);
+        flmm_lanes_reduce(c, w->N, w->t + j * c);
+        flmm_lanes_finish(c, T, w->N, w->inverse, w->t + j * c, w->F + j * c);
         for (int32_t i = 0; i < c; i++) {
             w->F[j * c + i] = (i == j ? 1.0 : 0.0) - w->F[j * c + i];
         }
