@@ -36,7 +36,13 @@ typedef struct {
     double *rows;                    /* [levels + LANES][c width] what each level gives to the core */
     double *sums;                    /* what is summed over the levels */
     lanes *tile;                     /* blocks of the levels at work */
+    double *core;                    /* what a slice gives to the core; see block_levels.c */
 } flmm_room;
+
+/* What levels give to the core: rows [n2 width] and, in the places of A_S, products. */
+typedef struct {
+    double *rows, *products;         /* products NULL where none are wanted */
+} flmm_sink;
 
 struct flmm_block {
     const flmm_blas *blas;
@@ -45,12 +51,13 @@ struct flmm_block {
     int32_t c;                       /* columns of the eliminated factor */
     int64_t nl, n1, n2;              /* its levels, its unknowns, the core's */
     int64_t columns;                 /* of all A_lI together */
-    /* the loop over levels */
-    int64_t levels, chunks;          /* levels in a chunk, and chunks: of the model alone */
+    /* the loop over levels; the first three follow from the model alone */
+    int64_t levels, chunks;          /* levels in a chunk, and chunks */
+    int64_t slices;                  /* parts with sums for the core of their own, or 0 */
     int64_t most_columns;            /* in a chunk */
-    int32_t together;                /* chunks at work at the same time */
+    int32_t together;                /* chunks or slices at work at the same time */
     flmm_room *room;                 /* [together] */
-    int64_t width, sums, tile, level; /* sizes that the rooms and no_level have now */
+    int64_t width, sums, tile, level, given; /* sizes that the rooms and no_level have now */
     double *total;                   /* [sums] */
     double *no_level;                /* zeros in the place of a level */
     int32_t *share;                  /* [threads+1] core unknowns by thread, equal work */
@@ -173,12 +180,15 @@ FLMM_INLINE int64_t flmm_level_scaled(const flmm_block *s, const int32_t c, int6
 /* --- block_levels.c --------------------------------------------------------------- */
 
 /* A pass over the levels.  `levels` does those of a room and adds to its sums; `after`, if
- * given, looks at each room on one thread, in order; then, if there is a core, `core` adds
- * what the levels of a room give to its unknowns from <= u < to. */
+ * given, looks at each room on one thread, in order; `core`, if given, adds what the
+ * levels of a room give to the core's unknowns from <= u < to. */
 typedef struct {
     void (*levels)(const flmm_block *s, const void *arguments, flmm_room *room);
     void (*after)(const flmm_block *s, const void *arguments, const flmm_room *room);
-    void (*core)(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to);
+    void (*core)(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to,
+                 const flmm_sink *sink);
+    flmm_sink sink;
+    int64_t given;                   /* numbers per row of the sink */
     int64_t width, sums, tile;       /* numbers per row of `rows`, in `sums`, lanes in `tile` */
     int64_t level;                   /* numbers that a level has in an array that is read */
 } flmm_pass;

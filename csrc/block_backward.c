@@ -172,7 +172,7 @@ FLMM_INLINE void add_score(const int32_t c, const double *T, ptrdiff_t p, const 
         }
         w->r[a] = v;
     }
-    lanes *b = w->t;
+    lanes *b = w->H;
     flmm_lanes_solve(c, T, w->N, w->inverse, w->r, w->e, b);
     for (int32_t a = 0; a < c; a++) {
         lanes v = w->r[a];
@@ -186,11 +186,12 @@ FLMM_INLINE void add_score(const int32_t c, const double *T, ptrdiff_t p, const 
     }
 }
 
-/* F = I - T D^-1 T'A, column by column */
+/* F = I - T D^-1 T'A, column by column; the columns of T'A are the rows of t, and t is lost */
 FLMM_INLINE void make_F(const int32_t c, const double *T, const tile *w)
 {
     for (int32_t j = 0; j < c; j++) {
-        flmm_lanes_solve(c, T, w->N, w->inverse, w->A + j * c, w->t, w->F + j * c);
+        flmm_lanes_reduce(c, w->N, w->t + j * c);
+        flmm_lanes_finish(c, T, w->N, w->inverse, w->t + j * c, w->F + j * c);
         for (int32_t i = 0; i < c; i++) {
             w->F[j * c + i] = (i == j ? 1.0 : 0.0) - w->F[j * c + i];
         }
@@ -359,11 +360,11 @@ FLMM_INLINE void backward_levels(const flmm_block *s, const backward_pass *pass,
     }
     double *out = room->sums;
     for (ptrdiff_t i = 0; i < square; i++) {
-        out[i] = i % c <= i / c ? flmm_lanes_sum(w.trace[i]) : 0.0;
-        out[square + i] = i % c <= i / c ? flmm_lanes_sum(w.score[i]) : 0.0;
+        out[i] += i % c <= i / c ? flmm_lanes_sum(w.trace[i]) : 0.0;
+        out[square + i] += i % c <= i / c ? flmm_lanes_sum(w.score[i]) : 0.0;
     }
     for (ptrdiff_t i = 0; i < flmm_pairs_of(own) + own * p; i++) {
-        out[2 * square + i] = flmm_lanes_sum(w.q[i]);
+        out[2 * square + i] += flmm_lanes_sum(w.q[i]);
     }
 }
 
@@ -387,7 +388,8 @@ static void backward(const flmm_block *s, const void *arguments, flmm_room *room
 }
 
 /* a_i += A_Il f_i for the core's unknowns from <= u < to */
-static void backward_core(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to)
+static void backward_core(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to,
+                          const flmm_sink *sink)
 {
     const flmm_crossproducts *x = s->at.x;
     const backward_pass *w = arguments;
@@ -404,7 +406,7 @@ static void backward_core(const flmm_block *s, const void *arguments, const flmm
                     if (first + b < from || first + b >= to) {
                         continue;
                     }
-                    double *out = s->a2 + (first + b) * nd;
+                    double *out = sink->rows + (first + b) * nd;
                     for (int32_t a = 0; a < c; a++) {
                         for (int32_t i = 0; i < own; i++) {
                             out[i] += B[a * cg + b] * f[a * own + i];
@@ -434,7 +436,9 @@ int flmm_block_backward(flmm_block *s, const flmm_derivatives *d, double *blocks
     const backward_pass w = {d, own, blocks};
     const flmm_pass pass = {
         .levels = backward,
-        .core = own ? backward_core : NULL,
+        .core = own > 0 && s->n2 > 0 ? backward_core : NULL,
+        .sink = {s->a2, NULL},
+        .given = own > 0 && s->n2 > 0 ? s->nd : 0,
         .width = s->n2 > 0 ? own : 0,
         .sums = 2 * square + flmm_pairs_of(own) + (int64_t)own * p,
         .tile = BLOCKS * square + 3 * c + rest_size(c, p, own),

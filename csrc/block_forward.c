@@ -163,7 +163,7 @@ FLMM_INLINE void forward_levels(const flmm_block *s, const flmm_forward *w, flmm
         room->sums[0] += sum[k] + log(product[k]);
     }
     for (ptrdiff_t e = 0; sum_gram && e < flmm_pairs_of(m); e++) {
-        room->sums[1 + e] = flmm_lanes_sum(gram[e]);
+        room->sums[1 + e] += flmm_lanes_sum(gram[e]);
     }
 }
 
@@ -213,10 +213,10 @@ FLMM_INLINE void subtract_column(const int32_t c, int64_t columns, const double 
 
 /* A_S -= W_l'W_l and R_S -= W_l'U_l, in the columns of A_S and rows of R_S from <= u < to */
 FLMM_INLINE void subtract_products(const flmm_block *s, const flmm_forward *w, const flmm_room *room, int32_t from,
-                                     int32_t to, const int32_t c)
+                                   int32_t to, const flmm_sink *sink, const int32_t c)
 {
     const int32_t m = w->m;
-    double *A = flmm_core_base(s->core);
+    double *A = sink->products;
     const double *W = room->columns, *U = room->rows;
     const int32_t *unknown = room->unknown;
     const int32_t *next = s->place ? s->place + s->first_place[room->from / s->levels] : NULL;
@@ -227,11 +227,11 @@ FLMM_INLINE void subtract_products(const flmm_block *s, const flmm_forward *w, c
         for (int64_t r = 0; r < columns && unknown[r] < to; r++) {
             const int32_t u = unknown[r];
             const double *v = W + r * c;
-            if (u >= from && w->products) {
+            if (u >= from && A) {
                 subtract_column(c, columns - r, v, place, unknown + r, A + u * s->n2, A);
             }
             if (u >= from) {
-                double *out = w->RS + (ptrdiff_t)u * m;
+                double *out = sink->rows + (ptrdiff_t)u * m;
                 for (int32_t j = 0; j < m; j++) {
                     double product = v[0] * U[j];
                     for (int32_t a = 1; a < c; a++) {
@@ -249,20 +249,21 @@ FLMM_INLINE void subtract_products(const flmm_block *s, const flmm_forward *w, c
     }
 }
 
-static void forward_core(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to)
+static void forward_core(const flmm_block *s, const void *arguments, const flmm_room *room, int32_t from, int32_t to,
+                         const flmm_sink *sink)
 {
     switch (s->c) {
     case 1:
-        subtract_products(s, arguments, room, from, to, 1);
+        subtract_products(s, arguments, room, from, to, sink, 1);
         break;
     case 2:
-        subtract_products(s, arguments, room, from, to, 2);
+        subtract_products(s, arguments, room, from, to, sink, 2);
         break;
     case 3:
-        subtract_products(s, arguments, room, from, to, 3);
+        subtract_products(s, arguments, room, from, to, sink, 3);
         break;
     default:
-        subtract_products(s, arguments, room, from, to, s->c);
+        subtract_products(s, arguments, room, from, to, sink, s->c);
     }
 }
 
@@ -273,7 +274,9 @@ int flmm_block_forward(flmm_block *s, flmm_forward *w)
     const flmm_pass pass = {
         .levels = forward,
         .after = w->gram && !is_few(w) ? add_gram_of_room : NULL,
-        .core = forward_core,
+        .core = s->n2 > 0 ? forward_core : NULL,
+        .sink = {w->RS, s->n2 > 0 && w->products ? flmm_core_base(s->core) : NULL},
+        .given = s->n2 > 0 ? m : 0,
         .width = keeps_rows(s, w) || w->U ? m : 0,
         .sums = 1 + products,
         .tile = BLOCKS * c * c + 2 * c + c * m + flmm_pairs_of(m) + c * c + c,

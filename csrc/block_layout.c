@@ -2,6 +2,7 @@
  * places of every product, and how threads share the core.
  */
 #include "block.h"
+#include "threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,11 @@
  * would not stay in cache. */
 #define MOST_LEVELS 1024
 #define MOST_COLUMNS 65536
+/* Slices where the core is small: at most so many, so many numbers for the core in each, and
+ * so many numbers of levels for one of the core's, which each slice clears and adds. */
+#define MOST_SLICES 32
+#define SMALL_SLICE 131072
+#define LEVELS_PER_SLICE 8
 
 /* --- columns -------------------------------------------------------------------- */
 
@@ -59,6 +65,23 @@ static void lay_out_chunks(flmm_block *s)
         const int64_t columns = column_start(s, to) - column_start(s, from);
         s->most_columns = columns > s->most_columns ? columns : s->most_columns;
     }
+}
+
+/* See block_levels.c. */
+static void lay_out_slices(flmm_block *s)
+{
+    const int64_t m = s->at.x->p + 1;
+    const int64_t given = s->n2 > 0 ? s->n2 * m + flmm_core_entries(s->core) : 0;
+    const int64_t worthwhile = given > 0 ? s->n1 * m / (LEVELS_PER_SLICE * given) : MOST_SLICES;
+    s->slices = s->chunks < MOST_SLICES ? s->chunks : MOST_SLICES;
+    s->slices = worthwhile < s->slices ? worthwhile : s->slices;
+    if (s->nl <= FLMM_WORTH_THREADS || given > SMALL_SLICE || s->slices < 2) {
+        s->slices = 0;
+    }
+    const int64_t parts = s->slices > 0 ? s->slices : s->chunks, quarter = (s->chunks + 3) / 4;
+    int64_t together = s->slices > 0 || quarter < 4 * (int64_t)s->at.threads ? 4 * (int64_t)s->at.threads : quarter;
+    together = s->at.threads == 1 ? 1 : together;
+    s->together = (int32_t)(together < parts ? together : parts);
 }
 
 /* --- the core -------------------------------------------------------------------- */
@@ -319,12 +342,11 @@ int flmm_block_new(const flmm_blas *blas, const flmm_layout *layout, flmm_block 
     s->nl = layout->x->nl[0];
     s->n1 = layout->offset[1];
     s->n2 = layout->q - s->n1;
-    s->width = s->sums = s->tile = s->level = -1;
+    s->width = s->sums = s->tile = s->level = s->given = -1;
     lay_out_chunks(s);
-    const int64_t together = s->at.threads == 1 ? 1 : 4 * (int64_t)s->at.threads;
-    s->together = (int32_t)(together < s->chunks ? together : s->chunks);
     int status = s->n2 > 0 ? lay_out_core(s) : FLMM_OK;
     if (status == FLMM_OK) {
+        lay_out_slices(s);
         status = allocate(s);
     }
     if (status == FLMM_OK && s->n2 > 0) {

@@ -139,6 +139,11 @@ double *flmm_core_base(flmm_core *core)
     return core->base;
 }
 
+int64_t flmm_core_entries(const flmm_core *core)
+{
+    return (int64_t)size_of(core);
+}
+
 void flmm_core_clear(const flmm_core *core, double *values)
 {
     if (core->chol) {

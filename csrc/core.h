@@ -34,6 +34,8 @@ int64_t flmm_core_column(const flmm_core *core, int64_t j, const int64_t **row, 
 double *flmm_core_values(flmm_core *core);
 double *flmm_core_base(flmm_core *core);
 void flmm_core_clear(const flmm_core *core, double *values);
+/* How many numbers such an array has. */
+int64_t flmm_core_entries(const flmm_core *core);
 
 int flmm_core_factorize(flmm_core *core);
 double flmm_core_logdet(const flmm_core *core);

@@ -62,7 +62,7 @@ static inline double flmm_lanes_sum(lanes x)
  * roots are left out wherever they cancel.
  *
  * T [c c] numbers, the others lanes: A [c c] in full, N [c c] below the diagonal, inverse
- * [c], t [c c] workspace.  Returns det D.  Where D is not positive definite, or not
+ * [c], t [c c] := A T.  Returns det D.  Where D is not positive definite, or not
  * finite, some of `inverse` is not positive. */
 FLMM_INLINE lanes flmm_lanes_factor(const int32_t c, const double *T, const lanes *A, lanes *t, lanes *N,
                                       lanes *inverse)
@@ -99,7 +99,17 @@ FLMM_INLINE lanes flmm_lanes_factor(const int32_t c, const double *T, const lane
     return determinant;
 }
 
-/* y := N^-1 T'x, [c] */
+/* y := N^-1 y, [c] */
+FLMM_INLINE void flmm_lanes_reduce(const int32_t c, const lanes *N, lanes *y)
+{
+    for (int32_t i = 1; i < c; i++) {
+        for (int32_t k = 0; k < i; k++) {
+            y[i] -= N[i * c + k] * y[k];
+        }
+    }
+}
+
+/* y := N^-1 T'x */
 FLMM_INLINE void flmm_lanes_forward(const int32_t c, const double *T, const lanes *N, const lanes *x, lanes *y)
 {
     for (int32_t i = 0; i < c; i++) {
@@ -107,11 +117,9 @@ FLMM_INLINE void flmm_lanes_forward(const int32_t c, const double *T, const lane
         for (int32_t b = 1; b < c; b++) {
             v += x[b] * T[b * c + i];
         }
-        for (int32_t k = 0; k < i; k++) {
-            v -= N[i * c + k] * y[k];
-        }
         y[i] = v;
     }
+    flmm_lanes_reduce(c, N, y);
 }
 
 /* y := N'^-1 y */
@@ -136,16 +144,23 @@ FLMM_INLINE void flmm_lanes_apply(const int32_t c, const double *T, const lanes 
     }
 }
 
-/* b := T D^-1 T'x and u := D^-1 T'x */
-FLMM_INLINE void flmm_lanes_solve(const int32_t c, const double *T, const lanes *N, const lanes *inverse,
-                                    const lanes *x, lanes *u, lanes *b)
+/* u := N'^-1 diag(inverse) u and b := T u, the second half of the following */
+FLMM_INLINE void flmm_lanes_finish(const int32_t c, const double *T, const lanes *N, const lanes *inverse, lanes *u,
+                                   lanes *b)
 {
-    flmm_lanes_forward(c, T, N, x, u);
     for (int32_t i = 0; i < c; i++) {
         u[i] *= inverse[i];
     }
     flmm_lanes_back(c, N, u);
     flmm_lanes_apply(c, T, u, b);
+}
+
+/* u := D^-1 T'x and b := T u */
+FLMM_INLINE void flmm_lanes_solve(const int32_t c, const double *T, const lanes *N, const lanes *inverse,
+                                  const lanes *x, lanes *u, lanes *b)
+{
+    flmm_lanes_forward(c, T, N, x, u);
+    flmm_lanes_finish(c, T, N, inverse, u, b);
 }
 
 #endif

@@ -44,6 +44,26 @@ def test_pairs_do_not_depend_on_the_order_of_rows():
     np.testing.assert_allclose(one[2], other[2], atol=ROUNDING * 300)
 
 
+def test_nested_pairs_add_up_over_blocks_of_rows():
+    model = random_model(4, n=200, nl=(30, 6), nc=(2, 1), weighted=True)
+    f = model.codes[0]
+    g = (f % 6).astype(np.int32)
+    w = model.weights
+    indptr, indices = kernels.nested_pairs(f, 30, g, 6)
+    values = np.zeros((len(indices), 2, 1))
+    for rows in (slice(0, 90), slice(90, 200)):
+        z_f, z_g = (columns(Z[rows]) for Z in model.Z)
+        kernels.add_nested_pairs(f[rows].copy(), z_f, z_g, w[rows].copy(), indptr, values)
+    expected = kernels.crossprod_pairs(f, 30, columns(model.Z[0]), g, 6, columns(model.Z[1]), w)
+    for found, right in zip((indptr, indices, values), expected, strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert kernels.nested_pairs(g, 6, f, 30) is None
+    with pytest.raises(ValueError, match="pairs, nc_f, nc_g"):
+        kernels.add_nested_pairs(f, columns(model.Z[0]), columns(model.Z[1]), w, indptr, values[:-1].copy())
+    with pytest.raises(ValueError, match="200 and 199 rows"):
+        kernels.nested_pairs(f, 30, g[:-1].copy(), 6)
+
+
 def test_pairs_of_no_rows_are_none():
     model = random_model(2, n=5, nl=(4, 3), nc=(2, 1)).rows(slice(0, 0))
     indptr, indices, values = pairs_of(model)[0, 1]

@@ -1,10 +1,13 @@
 """Cross-products of a design: blocks of rows, the shift of the response, and the union of pairs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fastlmm_hlm.design import crossprod
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, shifted_response
 from fastlmm_hlm.design.design import build_design
+from fastlmm_hlm.formula import build_frame
 from reference.models import frame, simulated, term
 
 ROUNDING = 1e-11
@@ -29,6 +32,44 @@ def test_blocks_of_rows_add_up_to_the_whole(block_rows):
     design = build_design(simulated(1, (12, 8, 5), (2, 1, 2), weighted=True, slope_mean=4.0))
     beta0 = choose_shift(design)
     assert_same(cross_products(design, beta0, block_rows), cross_products(design, beta0))
+
+
+def pupils(n):
+    """Pupils in classes in schools, and teachers who meet them at random."""
+    rng = np.random.default_rng(5)
+    room = rng.integers(0, 90, n)
+    return pd.DataFrame({"y": rng.normal(size=n), "year": rng.integers(2015, 2021, n), "w": rng.uniform(0.5, 2.0, n),
+                         "room": room, "school": room % 30, "teacher": rng.integers(0, 40, n)})
+
+
+FORMULA = "y ~ year + (year | room) + (1 | school) + (1 | teacher)"
+
+
+def assert_same_bits(one, other):
+    np.testing.assert_array_equal(one.XyWXy, other.XyWXy)
+    for a, b in zip(one.ZtWZ + one.ZtWXy, other.ZtWZ + other.ZtWXy, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for key in one.pairs:
+        for a, b in zip(one.pairs[key], other.pairs[key], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_bits_do_not_depend_on_the_rows_made_at_a_time(monkeypatch, threads):
+    design = build_design(build_frame(FORMULA, pupils(40_000), weights="w"))
+    beta0 = choose_shift(design)
+    whole = cross_products(design, beta0)
+    monkeypatch.setattr(crossprod, "WORTH_THREADS", 0)
+    monkeypatch.setattr(crossprod, "SLAB", 16_384)
+    assert_same_bits(cross_products(design, beta0, threads=threads), whole)
+
+
+def test_integer_columns_give_the_products_of_doubles():
+    products = []
+    for data in (pupils(500), pupils(500).astype({"year": float})):
+        design = build_design(build_frame(FORMULA, data))
+        products.append(cross_products(design, choose_shift(design)))
+    assert_same_bits(*products)
 
 
 def test_blocks_shifted_differently_are_not_added():

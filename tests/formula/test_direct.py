@@ -138,6 +138,35 @@ def test_floats_are_views_of_the_users_memory(make):
     assert len(frame.held) == 3
 
 
+def test_integers_of_a_column_stay_the_users_own():
+    if not copies_on_write():
+        pytest.skip("this pandas writes to shared memory, so its columns are copied")
+    data = school_data().assign(k=np.arange(60) % 9 - 4)
+    frame = build_frame("y ~ k + k:x + I(k^2) + (k | school)", data)
+    column = frame.x_columns[1]
+    assert column.dtype == np.int64 and np.shares_memory(column, memory_of(data, "k"))
+    assert frame.random[0].columns[1] is column
+    assert all(other.dtype == np.float64 for other in frame.x_columns[2:])
+    expected = data["k"].to_numpy().astype(float)
+    assert frame.X.dtype == np.float64
+    data["k"] *= 2
+    data.loc[:, "k"] = 7
+    np.testing.assert_array_equal(frame.X[:, 1:], np.column_stack([expected, expected**2, expected * data["x"]]))
+    np.testing.assert_array_equal(frame.random[0].Z[:, 1], expected)
+
+
+def test_integers_become_doubles_where_rows_are_left_out_or_memory_may_change():
+    data = school_data().assign(k=np.arange(60) % 9 - 4)
+    kept = build_frame("y ~ k + (1 | school)", data, subset="k > -4")
+    assert kept.x_columns[1].dtype == np.float64 and kept.x_columns[1].min() == -3
+    gaps = build_frame("y ~ k + (1 | school)", data.assign(k=data["k"].astype("Int64").mask(data["k"] == 0)))
+    assert gaps.x_columns[1].dtype == np.float64
+    columns = {name: data[name].to_numpy().copy() for name in ("y", "k", "school")}
+    assert build_frame("y ~ k + (1 | school)", columns).x_columns[1].dtype == np.float64
+    weights = build_frame("y ~ k + (1 | school)", data.assign(k=data["k"] + 5), weights="k").weights
+    assert weights.dtype == np.float64
+
+
 @pytest.mark.parametrize("name", ["pandas", "arrow", "polars"])
 def test_wide_codes_are_used_as_they_are(name):
     if name == "pandas" and not copies_on_write():
