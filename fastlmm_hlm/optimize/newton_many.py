@@ -1,7 +1,8 @@
 """Newton's method of `fastlmm_hlm.optimize.newton` for many problems side by side.
 
-Every problem takes the steps that it would take alone: its own secant correction,
-step length and stopping rule.  The linear algebra of all that are still under way
+Every problem takes the steps that it would take alone, with its own secant correction,
+step length and stopping rule; a last step that leaves no error is evaluated here all the
+same.  The linear algebra of all that are still under way
 is stacked.
 """
 
