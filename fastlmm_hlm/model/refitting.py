@@ -1,0 +1,88 @@
+"""A fit again: for another response, by the other likelihood, with other arguments."""
+
+import copy
+
+from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
+from fastlmm_hlm.formula import update_formula
+from fastlmm_hlm.model import rows as rowwise
+from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, with_changes
+from fastlmm_hlm.model.pickling import refuse_lost_vectors
+from fastlmm_hlm.model.submodel import submodel, with_likelihood
+
+
+class Refitting:
+    """What makes another fit of a fit, as methods."""
+
+    @classmethod
+    def _fitted_by(cls, settings):
+        """The model that the settings describe."""
+        frame = frame_of(settings)
+        return cls(settings, frame, fit_frame(frame, settings))
+
+    def refit(self, newresp=None):
+        """The same model for another response, started at this optimum.
+
+        Parameters
+        ----------
+        newresp : array, Series or one-column DataFrame, optional
+            One number per row of the fit, or per row of the data.
+        """
+        rows = self._rows_or_raise("refit")
+        y = rows.design.y if newresp is None else rows.select(newresp, "refit")
+        settings = with_changes(self._settings, start=None)
+        return self._with_response(y, settings)
+
+    def _with_response(self, y, settings):
+        """The model for response y, (n,), under other settings, started at this optimum."""
+        rows = self._rows
+        design, products, criterion, estimates, deviations, optinfo, messages = refit_response(
+            rows.design, y, settings, self._estimates.templates
+        )
+        return self._refitted(design, products, estimates, deviations, optinfo, messages, criterion, settings)
+
+    def _refitted(self, design, products, estimates, deviations, optinfo, messages, criterion=None, settings=None):
+        """This model with the results for another response; `criterion` is made again when needed."""
+        rows, new = self._rows, copy.copy(self)
+        new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
+        new._settings = with_changes(self._settings, start=None) if settings is None else settings
+        new._response_replaced = True
+        new._products, new._criterion_object, new._estimates = products, criterion, estimates
+        new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
+        new._quantiles = new._condVar = None
+        new._ddf_methods = {}
+        return new
+
+    def refitML(self):  # noqa: N802
+        """The same model by maximum likelihood."""
+        return with_likelihood(self, reml=False)
+
+    def _with_criterion(self, reml):
+        """The same model by REML or by maximum likelihood; itself if it is."""
+        return with_likelihood(self, reml)
+
+    def _submodel(self, formula, REML=None):  # noqa: N803
+        """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
+        return submodel(self, formula, REML)
+
+    def update(self, formula=None, **changes):
+        """Fit again with some arguments changed.
+
+        Parameters
+        ----------
+        formula : str, optional
+            As in R, "." stands for what was there: ". ~ . + x".
+        **changes
+            Arguments of `lmer`.
+        """
+        if formula is not None:
+            changes["formula"] = update_formula(self._formula_text, formula)
+        settings = with_changes(self._settings, **changes)
+        refuse_lost_vectors("update", settings)
+        if self._response_replaced and "data" not in changes:
+            raise ArgumentError(
+                "update: this fit was made by refit() with a response that its data do not hold; put the response "
+                "into the data and give data=."
+            )
+        if settings.data is None:
+            raise RowsNotKeptError("update: this fit was pickled without its data; give data=, or fit with keep_data=True.")
+        return self._fitted_by(settings)
