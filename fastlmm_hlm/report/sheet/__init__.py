@@ -1,0 +1,1 @@
+"""A table of words that can be written as text, HTML, LaTeX, Markdown or a Word document."""
