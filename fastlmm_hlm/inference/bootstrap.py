@@ -20,7 +20,7 @@ from fastlmm_hlm.errors import ArgumentError, FastlmmError, FastlmmWarning, warn
 from fastlmm_hlm.inference.boot_intervals import boot_intervals
 from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
-from fastlmm_hlm.report.boot import boot_text
+from fastlmm_hlm.report.boot import boot_html, boot_text
 from fastlmm_hlm.report.percent import percent_names
 
 SINGULAR = "boundary (singular) fit: see help('isSingular')"
@@ -85,6 +85,9 @@ class BootMer:
         return boot_text(self.call, self.t0.to_numpy(), self.t, self.type, self.messages, self.warnings, self.errors)
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return boot_html(self.call, self.t0, self.t, self.type, self.messages, self.warnings, self.errors)
 
 
 def bootMer(fit, FUN, nsim=1, seed=None, use_u=False, type="parametric", progress=False, processes=1):  # noqa: N802, N803

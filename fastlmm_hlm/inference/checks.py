@@ -1,6 +1,7 @@
 """Checks of a fit in a line or a few, named as R's performance names them."""
 
 from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.leverage import leverages
 from fastlmm_hlm.inference.tidy import cooks_distances
+from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import string_matrix_text
 
 # Beyond this many residuals Shapiro and Wilk's approximation does not hold.
@@ -49,6 +51,9 @@ class Check:
         return self.text
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return "<p>" + "<br>\n".join(map(escape, self.text.split("\n"))) + "</p>\n"
 
 
 def p_text(p):
@@ -107,19 +112,34 @@ class Collinearity(pd.DataFrame):
     def _constructor(self):
         return pd.DataFrame
 
-    def __str__(self):
-        lines = ["# Check for Multicollinearity"]
+    def _groups(self):
+        """Heading and rows of each group that has rows."""
         bounds = (("Low", 0.0, LOW_VIF), ("Moderate", LOW_VIF, HIGH_VIF), ("High", HIGH_VIF, np.inf))
         for word, low, high in bounds:
             rows = self[(self["VIF"] >= low) & (self["VIF"] < high)]
             if len(rows):
-                lines += ["", f"{word} Correlation", "", _inflation_table(rows)]
+                yield f"{word} Correlation", rows
+
+    def __str__(self):
+        lines = ["# Check for Multicollinearity"]
+        for heading, rows in self._groups():
+            heads, columns = _inflation_words(rows)
+            table = string_matrix_text([""] * len(rows), heads, columns, width=200).rstrip("\n")
+            lines += ["", heading, "", table]
         return "\n".join(lines)
 
     __repr__ = __str__
 
+    def _repr_html_(self):
+        pieces = ["<p>Check for Multicollinearity</p>\n"]
+        for heading, rows in self._groups():
+            heads, columns = _inflation_words(rows)
+            pieces.append(table_html(heads[1:], list(zip(*columns[1:])), heading, columns[0]))
+        return "".join(pieces)
 
-def _inflation_table(rows):
+
+def _inflation_words(rows):
+    """Heads and columns of the printed table."""
     def pair(low, high):
         return [f"[{a:.2f}, {b:.2f}]".replace("inf", "Inf") for a, b in zip(low, high)]
 
@@ -129,7 +149,7 @@ def _inflation_table(rows):
         [f"{v:.2f}" for v in rows["SE_factor"]], [f"{v:.2f}" if v >= 0.01 else f"{v:.2e}" for v in rows["Tolerance"]],
         pair(rows["Tolerance_CI_low"], rows["Tolerance_CI_high"]),
     ]
-    return string_matrix_text([""] * len(rows), heads, columns, width=200).rstrip("\n")
+    return heads, columns
 
 
 def check_collinearity(fit, ci=0.95):

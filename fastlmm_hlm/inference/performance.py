@@ -5,7 +5,7 @@ import pandas as pd
 
 from fastlmm_hlm.criterion.estimates import spherical_effects
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
-from fastlmm_hlm.report.measures import aligned_pairs, piped_table
+from fastlmm_hlm.report.measures import aligned_pairs, measures_html, pairs_html, piped_table
 
 MEASURES = {"R2_conditional": "R2 (cond.)", "R2_marginal": "R2 (marg.)"}
 
@@ -58,11 +58,16 @@ class Icc(dict):
     adjusted = property(lambda self: self["ICC_adjusted"])
     unadjusted = property(lambda self: self["ICC_unadjusted"])
 
+    def _rows(self):
+        return {"Adjusted ICC": self.adjusted, "Unadjusted ICC": self.unadjusted}
+
     def __str__(self):
-        rows = {"Adjusted ICC": self.adjusted, "Unadjusted ICC": self.unadjusted}
-        return "# Intraclass Correlation Coefficient\n\n" + aligned_pairs(rows)
+        return "# Intraclass Correlation Coefficient\n\n" + aligned_pairs(self._rows())
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return pairs_html(self._rows(), "Intraclass Correlation Coefficient")
 
 
 class R2(dict):
@@ -74,11 +79,16 @@ class R2(dict):
     conditional = property(lambda self: self["R2_conditional"])
     marginal = property(lambda self: self["R2_marginal"])
 
+    def _rows(self):
+        return {"Conditional R2": self.conditional, "Marginal R2": self.marginal}
+
     def __str__(self):
-        rows = {"Conditional R2": self.conditional, "Marginal R2": self.marginal}
-        return "# R2 for Mixed Models\n\n" + aligned_pairs(rows)
+        return "# R2 for Mixed Models\n\n" + aligned_pairs(self._rows())
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return pairs_html(self._rows(), "R2 for Mixed Models")
 
 
 class Table(pd.DataFrame):
@@ -95,6 +105,9 @@ class Table(pd.DataFrame):
         return f"{self.heading}\n\n{piped_table(self, MEASURES)}"
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        return measures_html(self, self.heading, MEASURES)
 
 
 def _table(frame, heading):

@@ -15,6 +15,7 @@ from fastlmm_hlm.inference.boot_intervals import check_level
 from fastlmm_hlm.inference.ml_fit import MaximumLikelihood
 from fastlmm_hlm.inference.parameters import chosen, parameters_of, values_of
 from fastlmm_hlm.inference.profile_path import LowerDevianceFound, Path, trace_together
+from fastlmm_hlm.report.html import frame_html
 from fastlmm_hlm.report.percent import percent_names
 
 # Steps of zeta towards the cutoff, as in lme4.
@@ -69,6 +70,11 @@ class Profile:
         return (
             f"Profile of {', '.join(self.names)}: {len(self.to_frame())} points, |zeta| up to {self.cutoff:.3g}"
         )
+
+    def _repr_html_(self):
+        rows = [(len(frame), frame[name].min(), frame[name].max()) for name, frame in self.points.items()]
+        table = pd.DataFrame(rows, index=list(self.points), columns=["points", "from", "to"])
+        return frame_html(table, f"Profile, |zeta| up to {self.cutoff:.3g}")
 
     def to_frame(self):
         """R's as.data.frame(profile): .zeta, every parameter, .par and .focal.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import UnknownNameError
+from fastlmm_hlm.report.html import levels_html
 
 
 class ByGroup(Mapping):
@@ -33,7 +34,11 @@ class ByGroup(Mapping):
         return "\n\n".join(f"${name}\n{frame}" for name, frame in self._frames.items())
 
     def _repr_html_(self):
-        return "".join(f"<h4>{name}</h4>{frame._repr_html_()}" for name, frame in self._frames.items())
+        return "".join(levels_html(frame, name, self._notes()) for name, frame in self._frames.items())
+
+    def _notes(self):
+        """Lines below each table of a notebook."""
+        return []
 
 
 class RandomEffects(ByGroup):
@@ -48,6 +53,9 @@ class RandomEffects(ByGroup):
     def __init__(self, frames, condVar=None):
         super().__init__(frames, "ranef")
         self.condVar = condVar
+
+    def _notes(self):
+        return [] if self.condVar is None else ["with conditional variances"]
 
     def to_frame(self):
         """R's as.data.frame(ranef(fit)): columns grpvar, term, grp, condval, condsd.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import UnknownNameError
+from fastlmm_hlm.report.html import frame_html
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class RePCA(Mapping):
         return "\n\n".join(
             f"${name}\nImportance of components:\n{part.importance().to_string(float_format='{:.4g}'.format)}"
             for name, part in self._parts.items()
+        )
+
+    def _repr_html_(self):
+        return "".join(
+            frame_html(part.importance(), f"{name}: importance of components") for name, part in self._parts.items()
         )
 
 

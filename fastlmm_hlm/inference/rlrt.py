@@ -9,6 +9,7 @@ from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.inference.comparison import check_same_response, require_fit
 from fastlmm_hlm.inference.spectral import merged, simulated_statistics, spectrum_of_residuals
+from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.rformat import format_numbers
 
 # A statistic below this is zero: the variance is estimated on its boundary.
@@ -55,6 +56,11 @@ class ExactTest:
         return f"\n{title}\n\ndata:  \n{self.name} = {statistic}, p-value {self._p_text()}\n\n"
 
     __repr__ = __str__
+
+    def _repr_html_(self):
+        note = f"p-value based on {self.nsim} simulated values"
+        words = [format_numbers([self.statistic], 5)[0], self._p_text().removeprefix("= ")]
+        return table_html([self.name, "p-value"], [words], self.method[0].upper() + self.method[1:], None, [note])
 
     def _p_text(self):
         if self.p_value == 0:

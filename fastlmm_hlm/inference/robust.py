@@ -11,6 +11,7 @@ from fastlmm_hlm.inference.clusters import clusters_of
 from fastlmm_hlm.inference.resolvent import Resolvent
 from fastlmm_hlm.inference.sandwich import bias_reduced, jackknife, satterthwaite, unadjusted
 from fastlmm_hlm.report.coefmat import significance_star
+from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import string_matrix_text
 from fastlmm_hlm.report.rformat import format_numbers, format_pvalues
 
@@ -162,10 +163,7 @@ class CoefTest(pd.DataFrame):
 
     def _repr_html_(self):
         heads, columns = self._words()
-        words = {(k, head): column for k, (head, column) in enumerate(zip(heads, columns))}
-        frame = pd.DataFrame(words)
-        frame.columns = heads
-        return frame.to_html(index=False)
+        return table_html(heads[1:], list(zip(*columns[1:])), None, columns[0])
 
 
 def coef_test(fit, vcov="CR2", cluster=None, test="Satterthwaite"):

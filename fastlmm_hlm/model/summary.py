@@ -4,9 +4,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from fastlmm_hlm.report.anovatable import coefficients_sheet
 from fastlmm_hlm.report.html import summary_html
 from fastlmm_hlm.report.parts import SummaryParts
-from fastlmm_hlm.report.tables import summary_text
+from fastlmm_hlm.report.sheet.latex import sheet_latex
+from fastlmm_hlm.report.sheet.markdown import sheet_markdown
+from fastlmm_hlm.report.tables import DIGITS, summary_text
+from fastlmm_hlm.report.varcorr import varcorr_sheet
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,22 @@ class Summary:
 
     def _repr_html_(self):
         return summary_html(self.parts)
+
+    def _sheets(self):
+        """Fixed effects and random effects as sheets, the formula above the first and the rows below the second."""
+        title = f"{self.parts.summary_title()}: {self.parts.formula}"
+        groups = "; ".join(f"{name}, {int(count)}" for name, count in self.ngrps.items())
+        notes = [f"Number of obs: {int(self.parts.nobs)}, groups: {groups}"]
+        fixed = [coefficients_sheet(self.coefficients, title, DIGITS)] if len(self.coefficients) else []
+        return [*fixed, varcorr_sheet(self.parts.varcorr, self.parts.sigma, ("Variance", "Std.Dev."), DIGITS, "Random effects", notes)]
+
+    def to_latex(self):
+        """Coefficients and variance components as two LaTeX tables for ``\\usepackage{booktabs}``."""
+        return "\n".join(sheet_latex(sheet) for sheet in self._sheets())
+
+    def to_markdown(self):
+        """Coefficients and variance components as two pipe tables."""
+        return "\n".join(sheet_markdown(sheet) for sheet in self._sheets())
 
     def with_correlation(self, show):
         """The same summary with the table of correlations shown or not."""

@@ -2,8 +2,11 @@
 
 import pandas as pd
 
-from fastlmm_hlm.report.coefmat import anova_text, coefmat_columns, printcoefmat, significance_star
-from fastlmm_hlm.report.html import table_html
+from fastlmm_hlm.report.coefmat import LEGEND, anova_roles, anova_text, coefmat_columns, printcoefmat
+from fastlmm_hlm.report.sheet.html import sheet_html
+from fastlmm_hlm.report.sheet.latex import sheet_latex
+from fastlmm_hlm.report.sheet.markdown import sheet_markdown
+from fastlmm_hlm.report.sheet.sheet import sheet_of
 
 TEST_STATISTICS = ("F value", "Chisq")
 
@@ -23,15 +26,20 @@ class _HeadedTable(pd.DataFrame):
     def _constructor(self):
         return pd.DataFrame
 
+    def _sheet(self):
+        """The printed words as a sheet."""
+        return coefficients_sheet(self, "\n".join(line.strip() for line in self.heading if line.strip()), **self._roles())
+
+    def to_latex(self, label=None, floating=True):
+        """The printed table as LaTeX for ``\\usepackage{booktabs}``; see `ModelTable.to_latex`."""
+        return sheet_latex(self._sheet(), label, floating)
+
+    def to_markdown(self):
+        """The printed table as a pipe table."""
+        return sheet_markdown(self._sheet())
+
     def _repr_html_(self):
-        has_pvalue = str(self.columns[-1]).startswith(("Pr(", "p."))
-        names, columns, _ = coefmat_columns(self, 5, signif_stars=False, has_pvalue=has_pvalue, cs_ind=(),
-                                            tst_ind=self.tested, na_print="")
-        if has_pvalue:
-            names = [*names, ""]
-            columns = [*columns, [significance_star(p) for p in self.iloc[:, -1]]]
-        caption = " ".join(line.strip() for line in self.heading if line.strip())
-        return table_html(names, list(zip(*columns)), caption, [str(name) for name in self.index])
+        return sheet_html(self._sheet())
 
 
 class AnovaTable(_HeadedTable):
@@ -56,6 +64,9 @@ class AnovaTable(_HeadedTable):
         tested = [j for j, name in enumerate(columns) if name in TEST_STATISTICS]
         return cls._with(pd.DataFrame(columns, index=pd.Index(index, dtype=object)), heading, tested)
 
+    def _roles(self):
+        return anova_roles(self)
+
     def __str__(self):
         return anova_text(self, self.heading)
 
@@ -77,8 +88,34 @@ class CoefficientTable(_HeadedTable):
         """A data frame under a heading."""
         return cls._with(frame, heading, tested)
 
+    def _roles(self):
+        return {"tst_ind": self.tested, "has_pvalue": True, "na_print": ""}
+
     def __str__(self):
         above = "".join(f"{line}\n" for line in self.heading)
-        return above + printcoefmat(self, tst_ind=self.tested, has_pvalue=True, na_print="")
+        return above + printcoefmat(self, **self._roles())
 
     __repr__ = __str__
+
+
+def coefficients_sheet(frame, title=None, digits=5, **roles):
+    """A table of coefficients or tests as a sheet, with the legend of the stars below.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    title : str, optional
+    digits : int
+    **roles
+        As for `coefmat_columns`.
+
+    Returns
+    -------
+    Sheet
+    """
+    if not frame.shape[1]:
+        return sheet_of([], [], [str(name) for name in frame.index], [], title)
+    names, columns, starred = coefmat_columns(frame, digits, **roles)
+    align = ["r"] * (len(names) - starred) + ["l"] * starred
+    notes = [LEGEND.strip("-\n")] if starred else []
+    return sheet_of(columns, names, [str(name) for name in frame.index], align, title or None, notes)

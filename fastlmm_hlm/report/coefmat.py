@@ -241,30 +241,21 @@ def anova_text(df, heading=(), digits=5, signif_stars=True, width=LINE_WIDTH):
     ArgumentError
         If the table has no columns.
     """
+    table = printcoefmat(df, digits, signif_stars=signif_stars, width=width, **anova_roles(df))
+    return "".join(f"{line}\n" for line in heading) + table
+
+
+def anova_roles(df):
+    """What the columns of an analysis of variance are, as arguments of `printcoefmat` and `coefmat_columns`."""
     names = [str(name) for name in df.columns]
     has_pvalue = bool(names) and names[-1].startswith("Pr(")
-    statistics = [
-        j
-        for j, name in enumerate(names)
-        if name[1:7] == " value" or name in ("F", "Cp", "Chisq")
-    ]
+    statistics = [j for j, name in enumerate(names) if name[1:7] == " value" or name in ("F", "Cp", "Chisq")]
     zapped = [
         j
         for j, name in enumerate(names[: len(names) - has_pvalue])
         if j not in statistics and not name.endswith("Df")
     ]
-    table = printcoefmat(
-        df,
-        digits,
-        signif_stars=signif_stars,
-        has_pvalue=has_pvalue,
-        cs_ind=(),
-        tst_ind=statistics,
-        zap_ind=zapped,
-        na_print="",
-        width=width,
-    )
-    return "".join(f"{line}\n" for line in heading) + table
+    return {"has_pvalue": has_pvalue, "cs_ind": (), "tst_ind": statistics, "zap_ind": zapped, "na_print": ""}
 
 
 def comparison_heading(formulas, data=None, subset=None):

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import pad_left, pad_right, string_matrix_text
 from fastlmm_hlm.report.rformat import format_numbers, round_r
+from fastlmm_hlm.report.sheet.html import sheet_html
+from fastlmm_hlm.report.sheet.sheet import sheet_of
 
 LEAST_DIGITS, MOST_DIGITS = 3, 7
 # An interval narrower than this share of its estimate is rounding.
@@ -184,6 +185,8 @@ def table_markup(frame, labels=(), by=(), estimate=None, heads=(), notes=()):
     shown = [name for name in frame.columns if name not in by]
     pieces = [f"<p>{escape(line)}</p>" for line in heads]
     for head, rows in _groups(frame, by, words):
-        pieces.append(table_html(shown, [[words[name][0][i] for name in shown] for i in rows], head or None))
+        columns = [[words[name][0][i] for i in rows] for name in shown]
+        align = ["l" if words[name][1] else "r" for name in shown]
+        pieces.append(sheet_html(sheet_of(columns, shown, None, align, head or None)))
     pieces += [f"<p>{escape(line)}</p>" for line in notes]
     return "<div>\n" + "\n".join(pieces) + "\n</div>\n"

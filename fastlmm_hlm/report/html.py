@@ -3,6 +3,7 @@
 from html import escape
 
 import numpy as np
+import pandas as pd
 
 from fastlmm_hlm.report.coefmat import coefmat_columns, names_a_pvalue, significance_star
 from fastlmm_hlm.report.frames import column_words
@@ -14,13 +15,15 @@ from fastlmm_hlm.report.rformat import (
     round_r,
     zapsmall,
 )
+from fastlmm_hlm.report.sheet.html import sheet_html
+from fastlmm_hlm.report.sheet.sheet import sheet_of
 from fastlmm_hlm.report.tables import DIGITS, QUANTILES
-from fastlmm_hlm.report.varcorr import varcorr_columns
+from fastlmm_hlm.report.varcorr import varcorr_sheet
+# A table of levels longer than this is cut in its middle.
+MOST_LEVELS = 20
 
-LEFT, RIGHT = ' style="text-align: left"', ' style="text-align: right"'
 
-
-def table_html(header, rows, caption=None, row_names=None):
+def table_html(header, rows, caption=None, row_names=None, notes=()):
     """One HTML table of words, everything escaped.
 
     Parameters
@@ -28,27 +31,19 @@ def table_html(header, rows, caption=None, row_names=None):
     header : sequence of str, length p
     rows : sequence of sequences of str, each of length p
     caption : str, optional
+        One or more lines.
     row_names : sequence of str, optional
         A first column of row headings.
+    notes : sequence of str
+        Lines below.
 
     Returns
     -------
     str
     """
-    named = row_names is not None
-    lines = ["<table>"]
-    if caption:
-        lines.append(f"<caption>{escape(caption)}</caption>")
-    corner = "<th></th>" if named else ""
-    heads = "".join(f"<th{RIGHT}>{escape(name)}</th>" for name in header)
-    lines.append(f"<thead><tr>{corner}{heads}</tr></thead>")
-    lines.append("<tbody>")
-    for i, row in enumerate(rows):
-        first = f"<th{LEFT}>{escape(row_names[i])}</th>" if named else ""
-        cells = "".join(f"<td{RIGHT}>{escape(word.strip())}</td>" for word in row)
-        lines.append(f"<tr>{first}{cells}</tr>")
-    lines += ["</tbody>", "</table>"]
-    return "\n".join(lines) + "\n"
+    columns = [[row[j] for row in rows] for j in range(len(header))]
+    names = [""] * len(rows) if row_names is None else row_names
+    return sheet_html(sheet_of(columns, header, names, "r", caption, notes))
 
 
 def frame_html(df, caption=None, digits=DIGITS):
@@ -80,6 +75,33 @@ def frame_html(df, caption=None, digits=DIGITS):
         header.append("")
         columns.append([significance_star(p) for p in pvalues])
     return table_html(header, _rows(columns), caption, [str(label) for label in df.index])
+
+
+def levels_html(df, name, notes=(), digits=DIGITS):
+    """A table with a row per level of a grouping factor; of many levels the first and the last.
+
+    Parameters
+    ----------
+    df : DataFrame, shape (levels, columns)
+    name : str
+        Of the factor; the number of levels is said with it.
+    notes : sequence of str
+    digits : int
+
+    Returns
+    -------
+    str
+    """
+    count = len(df)
+    shown = df if count <= MOST_LEVELS else pd.concat([df.iloc[:MOST_LEVELS // 2], df.iloc[-MOST_LEVELS // 2:]])
+    columns = [column_words(shown.iloc[:, j], digits) for j in range(shown.shape[1])]
+    names = [str(label) for label in shown.index]
+    if len(shown) < count:
+        for words in (names, *columns):
+            words.insert(MOST_LEVELS // 2, "\u2026")
+        notes = [f"{len(shown)} of {count} levels shown", *notes]
+    caption = f"{name} ({count} level{'s'[: count != 1]})"
+    return table_html([str(column) for column in df.columns], _rows(columns), caption, names, notes)
 
 
 def coefficients_html(df, caption=None, digits=DIGITS):
@@ -123,8 +145,7 @@ def varcorr_html(terms, sigma, comp=("Variance", "Std.Dev."), digits=DIGITS, cap
     ArgumentError
         As `varcorr_columns`.
     """
-    header, cells = varcorr_columns(terms, sigma, comp, digits)
-    return table_html(header, _rows(cells), caption)
+    return sheet_html(varcorr_sheet(terms, sigma, comp, digits, caption))
 
 
 def summary_html(parts, digits=DIGITS):

@@ -4,6 +4,8 @@ import math
 
 import pandas as pd
 
+from fastlmm_hlm.report.html import table_html
+
 
 def three_decimals(value):
     """A number with three decimals; tiny and missing ones as words."""
@@ -30,8 +32,8 @@ def aligned_pairs(rows):
     return "\n".join(f"{label:>{width}}: {three_decimals(value)}" for label, value in rows.items())
 
 
-def piped_table(frame, titles=None):
-    """A data frame with bars between its columns.
+def measure_words(frame, titles=None):
+    """Heads and columns of a table of measures as words.
 
     A column named like another with "_wt" behind is written into it in
     parentheses, as "AIC (weights)".
@@ -41,6 +43,11 @@ def piped_table(frame, titles=None):
     frame : DataFrame
     titles : mapping of str to str, optional
         Columns with another heading.
+
+    Returns
+    -------
+    heads : list of str
+    columns : list of list of str
     """
     titles = titles or {}
     heads, columns = [], []
@@ -58,6 +65,23 @@ def piped_table(frame, titles=None):
             words = [str(v) for v in column]
         heads.append(titles.get(name, name))
         columns.append(words)
+    return heads, columns
+
+
+def measures_html(frame, heading, titles=None):
+    """The same table as HTML."""
+    heads, columns = measure_words(frame, titles)
+    return table_html(heads[1:], list(zip(*columns[1:])), heading.lstrip("# "), columns[0])
+
+
+def pairs_html(rows, heading):
+    """What `aligned_pairs` writes, as HTML."""
+    return table_html(["Value"], [[three_decimals(value)] for value in rows.values()], heading, list(rows))
+
+
+def piped_table(frame, titles=None):
+    """A data frame with bars between its columns; arguments as for `measure_words`."""
+    heads, columns = measure_words(frame, titles)
     widths = [max(map(len, [head, *words])) for head, words in zip(heads, columns)]
     lines = []
     for cells in [heads, *zip(*columns)]:

@@ -1,12 +1,14 @@
 """The table of variances, standard deviations and correlations."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.report.layout import LINE_WIDTH, string_matrix_text
 from fastlmm_hlm.report.rformat import format_numbers, round_r
+from fastlmm_hlm.report.sheet.sheet import sheet_of
 
 COMPONENTS = ("Variance", "Std.Dev.")
 
@@ -93,6 +95,14 @@ def varcorr_columns(terms, sigma, comp=("Std.Dev.",), digits=5):
     header += ["Corr"] * (widest > 0) + [""] * (widest - 1)
     cells += [[row[j] if j < len(row) else "" for row in rows] for j in range(widest)]
     return header, cells
+
+
+def varcorr_sheet(terms, sigma, comp=COMPONENTS, digits=5, title=None, notes=()):
+    """The table as a sheet; parameters as for `varcorr_columns`."""
+    header, cells = varcorr_columns(terms, sigma, comp, digits)
+    align = ["l" if name == "Name" else "r" for name in header[1:]]
+    made = sheet_of(cells[1:], header[1:], cells[0], align, title, notes)
+    return replace(made, header=[header])
 
 
 def _triangle(covariance, digits):

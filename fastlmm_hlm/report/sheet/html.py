@@ -4,6 +4,7 @@ from html import escape
 
 from fastlmm_hlm.report.sheet.sheet import halves
 
+APART = "padding-left: 1em"
 RULE, THICK = "border-top: 1px solid", "border-top: 2px solid"
 # Widths of characters in a sans-serif font, in em; marks are raised and smaller.
 WIDTHS = {".": 0.28, "(": 0.33, ")": 0.33, "[": 0.28, "]": 0.28, "-": 0.33, "e": 0.56, "+": 0.58}
@@ -43,13 +44,15 @@ def sheet_html(sheet, ruled=False):
 
 
 def _head_row(sheet, head, named, rule):
-    corner = f"<td{_style(rule)}>{_lines(head[0])}</td>" if named else ""
-    sides = {"d": "center", "l": "left", "r": "right"}
+    corner = f"<td{_style(rule)}></td>"
+    if head[0]:
+        corner = f'<th scope="col"{_style("text-align: left", rule)}>{_lines(head[0])}</th>'
+    sides = {"d": f"text-align: center; {APART}", "l": f"text-align: left; {APART}", "r": f"text-align: right; {APART}"}
     cells = [
-        f'<th scope="col"{_style(f"text-align: {sides[side]}", rule)}>{_lines(word)}</th>'
+        f'<th scope="col"{_style(sides[side], rule)}>{_lines(word)}</th>'
         for word, side in zip(head[1:], sheet.align, strict=True)
     ]
-    return corner + "".join(cells)
+    return corner * named + "".join(cells)
 
 
 def _block_rows(sheet, block, named, tails, rule):
@@ -62,7 +65,7 @@ def _block_rows(sheet, block, named, tails, rule):
             while i + span < len(block) and not block[i + span][0]:
                 span += 1
             spanned = f' rowspan="{span}"' if span > 1 else ""
-            style = _style("text-align: left; vertical-align: top", above)
+            style = _style("text-align: left; vertical-align: top; font-weight: normal", above)
             head = f'<th scope="row"{spanned}{style}>{_lines(name)}</th>'
         words = "".join(_cell(cell, side, tail, above) for cell, side, tail in zip(cells, sheet.align, tails, strict=True))
         yield f"<tr>{head}{words}</tr>"
@@ -70,14 +73,14 @@ def _block_rows(sheet, block, named, tails, rule):
 
 def _cell(cell, side, tail, rule):
     word = _lines(cell.text) + (f"<sup>{escape(cell.mark)}</sup>" if cell.mark else "")
-    look = {"d": "text-align: right", "r": "text-align: right", "l": "text-align: left"}[side]
+    look = f"text-align: {'left' if side == 'l' else 'right'}; {APART}"
     if side == "d":
         parts = halves(cell)
         if parts is None:
-            look = "text-align: center"
+            look = f"text-align: center; {APART}"
         else:
             short = tail - _width(parts[1], cell.mark)
-            look += "; font-variant-numeric: tabular-nums" + (f"; padding-right: {0.6 + short:.2f}em")
+            look += "; font-variant-numeric: tabular-nums" + (f"; padding-right: {short:.2f}em")
     return f"<td{_style(look, rule)}>{word}</td>"
 
 

@@ -7,7 +7,7 @@ from fastlmm_hlm.report.sheet.sheet import halves
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "\n": " ",
+    "\n": " ", "\u2018": "`", "\u2019": "'",
 }
 MINUS = re.compile(r"(^|(?<=[(\[ <>=e]))-(?=\d)")
 
