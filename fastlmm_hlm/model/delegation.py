@@ -12,6 +12,7 @@ FUNCTIONS = {
     "drop1": "drop1",
     "emmeans": "emmeans emtrends joint_tests ref_grid",
     "lines": "group_lines group_slopes population_line",
+    "lsmeans": "difflsmeans ls_means",
     "modeltable": "model_table",
     "performance": "icc model_performance r2",
     "profile": "profile",

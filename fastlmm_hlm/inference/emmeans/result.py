@@ -216,6 +216,12 @@ class EmmGrid:
         """Pairwise differences; arguments as for `contrast`."""
         return self.contrast("pairwise", by=by, adjust=adjust, reverse=reverse, simple=simple)
 
+    def cld(self, level=0.95, letters=None, adjust=None, sort=True, reverse=False):
+        """Letters: estimates that share one do not differ; see `fastlmm_hlm.inference.emmeans.cld`."""
+        from fastlmm_hlm.inference.emmeans.letters import compact_letters
+
+        return compact_letters(self, level, letters, adjust, sort, reverse)
+
     def _simple(self, simple, **how):
         columns = list(self.labels.columns)
         if simple == "each":
