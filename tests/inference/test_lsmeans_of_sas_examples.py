@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlmm_hlm import emmeans, lmer
+from fastlmm_hlm import difflsmeans, emmeans, lmer, ls_means
 
 # numDeriv's second derivatives in lmerTest are good to about 1e-6; p-values amplify what is left.
 ACCURACY = 1e-4
@@ -30,8 +30,8 @@ write.csv(d, file.path(folder, "data.csv"), row.names = FALSE)
 kinds <- vapply(d, function(x) if (is.factor(x)) "factor" else "number", "")
 levels <- lapply(Filter(is.factor, d), base::levels)
 fit <- lmer(as.formula(spec$formula), d, control = lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10, maxfun = 1e5)))
-means <- as.data.frame(ls_means(fit, which = spec$terms))
-writeLines(toJSON(list(levels = levels, anova = as.data.frame(anova(fit)), terms = attr(terms(fit), "term.labels"), means = means),
+means <- as.data.frame(ls_means(fit, which = spec$terms)); differences <- as.data.frame(difflsmeans(fit, which = spec$terms))
+writeLines(toJSON(list(levels = levels, anova = as.data.frame(anova(fit)), terms = attr(terms(fit), "term.labels"), means = means, differences = differences),
                   digits = NA, dataframe = "columns"), file.path(folder, "answers.json"))
 """
 
@@ -74,3 +74,13 @@ def test_least_squares_means_are_lmertests(example):
     for ours, name in columns.items():
         found = np.concatenate([table[ours].to_numpy(dtype=float) for table in tables])
         np.testing.assert_allclose(found, theirs[name], rtol=ACCURACY, err_msg=name)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("function, name", [(ls_means, "means"), (difflsmeans, "differences")])
+def test_the_tables_of_ls_means_and_difflsmeans_are_lmertests(example, function, name):
+    fit, terms, answers = example
+    ours, theirs = function(fit, terms).to_frame(), answers[name]
+    assert ours["term"].tolist() == theirs["term"] and ours["levels"].tolist() == theirs["levels"]
+    for column in ours.columns[2:]:
+        np.testing.assert_allclose(ours[column], np.array(theirs[column], float), rtol=ACCURACY, atol=1e-6, err_msg=column)
