@@ -191,7 +191,7 @@ def _tests(fit, method, level):
 
 
 def _random_part(fit):
-    """Standard deviations and correlations by label, (1 | g) + (0 + x | g) under the same labels as (x | g)."""
+    """Standard deviations and correlations by group and label; (1 | g) + (0 + x | g) has the labels of (x | g)."""
     frame = fit.VarCorr().to_frame()
     groups = dict(zip(fit.VarCorr(), [fit._factor_labels[t.factor][0] for t in fit._terms]))
     out = {}
@@ -200,10 +200,10 @@ def _random_part(fit):
             continue
         for group in (groups[row.grp], row.grp):
             label = f"{group}: SD {row.var1}" if row.var2 is None else f"{group}: Corr {row.var1}, {row.var2}"
-            if label not in out:
+            if (groups[row.grp], label) not in out:
                 break
-        out[label] = float(row.sdcor)
-    return out | {"Residual SD": float(fit.sigma())}
+        out[groups[row.grp], label] = float(row.sdcor)
+    return out | {("", "Residual SD"): float(fit.sigma())}
 
 
 def _shares(fit):
@@ -225,16 +225,16 @@ def _measures(fit, wanted, shares):
     out = {}
     for name in wanted:
         if name == "nobs":
-            out["Observations"] = (int(fit.nobs), "count")
+            out[name, "Observations"] = (int(fit.nobs), "count")
         elif name == "groups":
-            out |= {f"Groups: {group}": (int(count), "count") for group, count in fit.ngrps().items()}
+            out |= {(name, f"Groups: {group}"): (int(count), "count") for group, count in fit.ngrps().items()}
         elif name == "npar":
-            out["Parameters"] = (fit.npar, "count")
+            out[name, "Parameters"] = (fit.npar, "count")
         elif name in FROM_VARIANCES:
-            out[name] = (shares.get(name), "share")
+            out[name, name] = (shares.get(name), "share")
         else:
             value = made[name]()
-            out["REML criterion" if name == "REML" else name] = (None if value is None else float(value), "likelihood")
+            out[name, "REML criterion" if name == "REML" else name] = (None if value is None else float(value), "likelihood")
     return out
 
 

@@ -24,10 +24,10 @@ class Regression:
     response : str
     coefficients : mapping of str to mapping
         By name of the coefficient: estimate, se, t, p, lower, upper (the last four may be missing).
-    random : mapping of str to float
-        By label: standard deviations and correlations.
-    fit : mapping of str to (float, kind)
-        By label: number or None, and its kind: "count", "share" or "likelihood".
+    random : mapping of (str, str) to float
+        By grouping factor ("" for the residual) and label: standard deviations and correlations.
+    fit : mapping of (str, str) to (float, kind)
+        By measure and label: number or None, and its kind: "count", "share" or "likelihood".
     """
 
     name: str
@@ -71,8 +71,8 @@ def sheet_of_regressions(models, statistics, stars, digits, labels=None, title=N
     shown = ordered(model.coefficients for model in models) if labels is None else list(labels)
     names = {name: name for name in shown} if labels is None else labels
     fixed = [row for name in shown for row in _coefficient_rows(models, name, names[name], statistics, stars, digits)]
-    random = [(label, [_plain(m.random.get(label), digits) for m in models]) for label in ordered(m.random for m in models)]
-    fit = [(label, [_measure(m.fit.get(label), digits) for m in models]) for label in ordered(m.fit for m in models)]
+    random = [(key[1], [_plain(m.random.get(key), digits) for m in models]) for key in together(m.random for m in models)]
+    fit = [(key[1], [_measure(m.fit.get(key), digits) for m in models]) for key in together(m.fit for m in models)]
     header = [["", *(model.name for model in models)]]
     if len({model.response for model in models}) > 1:
         header.append(["", *(model.response for model in models)])
@@ -94,16 +94,23 @@ def numbers_of_regressions(models, statistics, labels=None):
         Row("coefficients", names[name], f, [_number(m.coefficients.get(name, {}).get(f)) for m in models])
         for name in shown for f in fields
     ]
-    rows += [Row("random effects", label, "estimate", [_number(m.random.get(label)) for m in models])
-             for label in ordered(m.random for m in models)]
-    rows += [Row("fit", label, "", [_number((m.fit.get(label) or (None,))[0]) for m in models])
-             for label in ordered(m.fit for m in models)]
+    rows += [Row("random effects", key[1], "estimate", [_number(m.random.get(key)) for m in models])
+             for key in together(m.random for m in models)]
+    rows += [Row("fit", key[1], "", [_number((m.fit.get(key) or (None,))[0]) for m in models])
+             for key in together(m.fit for m in models)]
     return rows
 
 
 def ordered(mappings):
     """Keys of several mappings in the order of their first appearance."""
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def together(mappings):
+    """Keys of several mappings, those with the same first part together, "" last; otherwise as `ordered`."""
+    keys = ordered(mappings)
+    firsts = list(dict.fromkeys(first for first, _ in keys))
+    return sorted(keys, key=lambda key: (key[0] == "", firsts.index(key[0])))
 
 
 def _number(value):
