@@ -104,7 +104,8 @@ def _means(fit, grid, label, names, method, caller):
     from fastlmm_hlm.inference.emmeans.means import average
     from fastlmm_hlm.inference.emmeans.specs import Specs
 
-    made = average(fit, grid, Specs(tuple(names), ()), "equal", caller, ddf=method, note=False, order=False, transformed=False)
+    made = average(fit, grid, Specs(tuple(names), ()), "equal", caller, ddf=method, note=False, order=False,
+                   transformed=False)
     parts = label.split(":") if label.count(":") == len(names) - 1 else list(names)
     columns = [list(map(shown, made.labels[name])) for name in names]
     rows = [":".join(part + level for part, level in zip(parts, row)) for row in zip(*columns)]
@@ -115,7 +116,8 @@ def _differences(means, rows, levels):
     """Differences of all pairs of rows, the first less the second."""
     pairs = list(combinations(range(len(rows)), 2))
     first, second = (np.array([pair[k] for pair in pairs], dtype=int) for k in (0, 1))
-    made = replace(means, labels=means.labels.iloc[first].reset_index(drop=True), linfct=means.linfct[first] - means.linfct[second],
+    made = replace(means, labels=means.labels.iloc[first].reset_index(drop=True),
+                   linfct=means.linfct[first] - means.linfct[second],
                    offset=means.offset[first] - means.offset[second])
     return made, [f"{rows[i]} - {rows[j]}" for i, j in pairs], [f"{levels[i]} - {levels[j]}" for i, j in pairs]
 

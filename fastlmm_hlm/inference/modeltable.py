@@ -123,7 +123,9 @@ def _statistics(statistic):
     given = [statistic] if isinstance(statistic, str) else list(statistic)
     for one in given:
         if one not in STATISTICS:
-            raise ArgumentError(f"model_table: statistic = {one!r}; use {', '.join(map(repr, STATISTICS))}, a list of these, or None.")
+            raise ArgumentError(
+                f"model_table: statistic = {one!r}; use {', '.join(map(repr, STATISTICS))}, a list of these, or None."
+            )
     return list(dict.fromkeys(given))
 
 
@@ -175,7 +177,9 @@ def _coefficients(fit, method, level, tested):
         columns = {"estimate": beta, "se": se, "t": beta / se}
     else:
         columns = _tests(fit, method, level)
-    return {name: {key: float(np.asarray(values)[j]) for key, values in columns.items()} for j, name in enumerate(beta.index)}
+    return {
+        name: {key: float(np.asarray(values)[j]) for key, values in columns.items()} for j, name in enumerate(beta.index)
+    }
 
 
 def _tests(fit, method, level):
@@ -244,7 +248,10 @@ def _measures(fit, wanted, shares):
 def _legend(statistics, marks, method, level):
     """What stands below the estimates, and what the marks mean."""
     lines = []
-    words = [f"{100 * level:g}% {STATISTICS[s]} in brackets" if s == "ci" else f"{STATISTICS[s]} in parentheses" for s in statistics]
+    words = [
+        f"{100 * level:g}% {STATISTICS[s]} in brackets" if s == "ci" else f"{STATISTICS[s]} in parentheses"
+        for s in statistics
+    ]
     if words:
         joined = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
         lines.append(joined[0].upper() + joined[1:] + ".")
@@ -268,7 +275,8 @@ def _warnings(fits, names, wanted, without_rows):
     if reml and ml:
         lines.append(f"{_all(reml)} by REML, {_all(ml)} by maximum likelihood{beware}")
     elif shown and len({tuple(sorted(fit.fixef().index)) for fit in fits}) > 1 and reml:
-        lines.append(f"{', '.join(shown)} of REML fits are not comparable across different fixed effects; fit with REML=False for that.")
+        lines.append(f"{', '.join(shown)} of REML fits are not comparable across different fixed effects; "
+                     "fit with REML=False for that.")
     if len({int(fit.nobs) for fit in fits}) > 1:
         sizes = ", ".join(f"{name} {int(fit.nobs)}" for fit, name in zip(fits, names))
         lines.append(f"The models use different rows ({sizes}){beware}")

@@ -12,7 +12,9 @@ from fastlmm_hlm.report.sheet.markdown import sheet_markdown
 from fastlmm_hlm.report.sheet.text import sheet_text
 
 FORMATS = ("text", "html", "latex", "markdown", "frame")
-SUFFIXES = {".txt": "text", ".html": "html", ".htm": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".docx": "word"}
+SUFFIXES = {
+    ".txt": "text", ".html": "html", ".htm": "html", ".tex": "latex", ".md": "markdown", ".csv": "csv", ".docx": "word",
+}
 
 
 class ModelTable:
@@ -74,8 +76,7 @@ class ModelTable:
     def to_csv(self):
         """The words as comma-separated values, with the names of the models above."""
         words = [[name, *(cell.text + cell.mark for cell in cells)] for name, cells in self.sheet.rows()]
-        heads = [*self.sheet.header]
-        return pd.DataFrame([*heads, *words]).to_csv(index=False, header=False, lineterminator="\n")
+        return pd.DataFrame([*self.sheet.header, *words]).to_csv(index=False, header=False, lineterminator="\n")
 
     def save(self, path):
         """Write the table to a file; the end of its name decides how.
@@ -93,7 +94,9 @@ class ModelTable:
         path = pathlib.Path(path)
         kind = SUFFIXES.get(path.suffix.lower())
         if kind is None:
-            raise ArgumentError(f"model_table.save: {path.name!r} ends in {path.suffix!r}; use one of {', '.join(SUFFIXES)}.")
+            raise ArgumentError(
+                f"model_table.save: {path.name!r} ends in {path.suffix!r}; use one of {', '.join(SUFFIXES)}."
+            )
         if kind == "word":
             from fastlmm_hlm.report.sheet.word import save_word
 
@@ -104,7 +107,8 @@ class ModelTable:
 
     def _page(self):
         """A whole HTML page, which follows the reader's choice of light or dark."""
-        return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="color-scheme" content="light dark">\n'
+        return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+                '<meta name="color-scheme" content="light dark">\n'
                 f"<title>Models</title>\n</head>\n<body>\n{self.to_html()}</body>\n</html>\n")
 
     def __str__(self):

@@ -39,7 +39,7 @@ class Regression:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table before it is words: kind "coefficient", a statistic, "random" or "fit", and a number by model."""
+    """One line of the table before it is words: part, term, statistic, and a number for each model."""
 
     part: str
     term: str
@@ -124,7 +124,10 @@ def _coefficient_rows(models, name, label, statistics, stars, digits):
     """The estimates of one coefficient and what stands below them."""
     found = [model.coefficients.get(name) for model in models]
     decimals = _decimals([one["se"] for one in found if one is not None], digits)
-    rows = [(label, [Cell("") if one is None else Cell(_fixed(one["estimate"], decimals, digits), _mark(one, stars)) for one in found])]
+    estimates = [
+        Cell("") if one is None else Cell(_fixed(one["estimate"], decimals, digits), _mark(one, stars)) for one in found
+    ]
+    rows = [(label, estimates)]
     for statistic in statistics:
         rows.append(("", [Cell("" if one is None else _below(one, statistic, decimals, digits)) for one in found]))
     return rows
@@ -157,7 +160,8 @@ def _pvalue(p, digits):
     least = 10.0**-max(1, digits)
     if not math.isfinite(p):
         return "NA"
-    return f"<{format_fixed(least, max(1, digits))}" if p < least else format_fixed(round_r(p, max(1, digits)), max(1, digits))
+    word = format_fixed(round_r(max(p, least), max(1, digits)), max(1, digits))
+    return f"<{word}" if p < least else word
 
 
 def _mark(one, stars):

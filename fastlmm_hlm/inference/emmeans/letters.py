@@ -86,7 +86,8 @@ def compact_letters(means, level=0.95, letters=None, adjust=None, sort=True, rev
     frame = pd.DataFrame(table).iloc[order].reset_index(drop=True)
     frame[".group"] = shown
     layout = dict(table.layout)
-    notes = [*layout["notes"], *_comparison_notes(means, adjust), f"significance level used: alpha = {1.0 - level:.4g} ", *CAUTION]
+    used = f"significance level used: alpha = {1.0 - level:.4g} "
+    notes = [*layout["notes"], *_comparison_notes(means, adjust), used, *CAUTION]
     layout |= {"labels": [*layout["labels"], ".group"], "notes": notes}
     return EmmTable.of(frame, **layout)
 
@@ -97,20 +98,25 @@ def _differ(means, own, alpha, adjust):
     differ = np.zeros((k, k), dtype=bool)
     if k > 1:
         i, j = np.triu_indices(k, 1)
-        differ[i, j] = _rows(means, own).pairs(adjust=adjust).summary(infer=(False, True))["p.value"].to_numpy(dtype=float) < alpha
+        tests = _rows(means, own).pairs(adjust=adjust).summary(infer=(False, True))
+        differ[i, j] = tests["p.value"].to_numpy(dtype=float) < alpha
     return differ | differ.T
 
 
 def _rows(means, own):
     """The means of one group alone, in this order."""
-    return replace(means, labels=means.labels.iloc[own].reset_index(drop=True), linfct=means.linfct[own], offset=means.offset[own])
+    return replace(means, labels=means.labels.iloc[own].reset_index(drop=True), linfct=means.linfct[own],
+                   offset=means.offset[own])
 
 
 def _words(groups, known, letters):
     """One word per mean, a place for each letter."""
     if len(groups) > len(letters):
         raise ArgumentError(f"cld: {len(groups)} letters are needed and there are {len(letters)}; give more in letters=.")
-    return ["".join(letters[g] if i in column and known[i] else " " for g, column in enumerate(groups)) for i in range(len(known))]
+    return [
+        "".join(letters[g] if i in column and known[i] else " " for g, column in enumerate(groups))
+        for i in range(len(known))
+    ]
 
 
 def _comparison_notes(means, adjust):

@@ -7,7 +7,7 @@ from fastlmm_hlm.report.sheet.sheet import halves
 APART = "padding-left: 1em"
 RULE, THICK = "border-top: 1px solid", "border-top: 2px solid"
 # Widths of characters in a sans-serif font, in em; marks are raised and smaller.
-WIDTHS = {".": 0.28, "(": 0.33, ")": 0.33, "[": 0.28, "]": 0.28, "-": 0.33, "e": 0.56, "+": 0.58}
+WIDTHS = {".": 0.28, ",": 0.28, " ": 0.28, "(": 0.33, ")": 0.33, "[": 0.28, "]": 0.28, "-": 0.33, "e": 0.56, "+": 0.58}
 DIGIT, MARK, SMALLER = 0.56, 0.4, 0.8
 
 
@@ -85,12 +85,21 @@ def _cell(cell, side, tail, rule):
 
 
 def _tail(sheet, j):
-    """Width of the widest part behind a decimal point in a column, in em."""
-    found = [(halves(cells[j]), cells[j].mark) for _, cells in sheet.rows()]
-    return max((_width(parts[1], mark) for parts, mark in found if parts is not None), default=0.0)
+    """Distance of the decimal points of a column from its right edge, in em.
+
+    That is the widest part behind a point, and half of what the centred words of the column
+    are wider than its numbers, so that these stand in the middle too.
+    """
+    cells = [cells[j] for _, cells in sheet.rows()]
+    found = [(halves(cell), cell.mark) for cell in cells]
+    before = max((_width(parts[0]) for parts, _ in found if parts is not None), default=0.0)
+    after = max((_width(parts[1], mark) for parts, mark in found if parts is not None), default=0.0)
+    words = [_width(cell.text, cell.mark) for cell in cells if halves(cell) is None]
+    heads = [_width(head[j + 1]) for head in sheet.header]
+    return after + max(0.0, max([*words, *heads], default=0.0) - before - after) / 2.0
 
 
-def _width(text, mark):
+def _width(text, mark=""):
     return sum(WIDTHS.get(char, DIGIT) for char in text) + SMALLER * MARK * len(mark)
 
 
