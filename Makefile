@@ -4,13 +4,14 @@ SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 KERNEL_SOURCES := $(wildcard csrc/*.c csrc/*.h fastlmm_hlm/_core/*.pyx fastlmm_hlm/_core/*.pxd) setup.py
 
-.PHONY: help demo test test-fast parity parity-stored parity-reference asan bench build venv clean
+.PHONY: help demo test test-fast parity parity-stored parity-fuzz parity-reference asan bench build venv clean
 
 help:
 	@echo "make demo              fit a few models and draw the pictures"
 	@echo "make test              all tests, with lme4 in a live R session"
 	@echo "make test-fast         the tests that take no more than a few seconds and need no R"
-	@echo "make parity            compare every case with lme4 and print the table"
+	@echo "make parity            compare every case with lme4, print the table, write parity/REPORT.md"
+	@echo "make parity-fuzz       the same for random designs: N=200 SEED=1; what disagrees is made smaller"
 	@echo "make parity-stored     the same against the stored answers; needs no R"
 	@echo "make parity-reference  store lme4's answers again (about 5 minutes)"
 	@echo "make asan              the C tests under AddressSanitizer and UBSan"
@@ -47,7 +48,12 @@ test-fast: .venv/.ready-test .venv/.kernels
 	$(PYTHON_IN_VENV) -m pytest -q -m "not slow and not parity"
 
 parity: .venv/.ready-test .venv/.kernels
-	$(PYTHON_IN_VENV) -m parity.run
+	$(PYTHON_IN_VENV) -m parity.report
+
+N ?= 200
+SEED ?= 1
+parity-fuzz: .venv/.ready-test .venv/.kernels
+	$(PYTHON_IN_VENV) -W ignore -m parity.fuzz --number $(N) --seed $(SEED) --store
 
 parity-stored: build
 	$(PYTHON_IN_VENV) -m parity.run --stored

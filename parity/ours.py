@@ -71,7 +71,7 @@ def modes_summary(long):
         (levels, terms), in the order of first appearance.
     """
     parts = []
-    for grpvar, rows in long.assign(grp=long["grp"].astype(str)).groupby("grpvar", sort=False, observed=True):
+    for grpvar, rows in long.assign(grp=long["grp"].map(_as_r_writes)).groupby("grpvar", sort=False, observed=True):
         terms, levels = list(dict.fromkeys(rows["term"])), list(dict.fromkeys(rows["grp"]))
         part = {"grpvar": str(grpvar), "terms": terms, "levels": levels}
         for name in ("condval", "condsd"):
@@ -80,6 +80,11 @@ def modes_summary(long):
             part[f"{name}_sum_of_squares"] = (part[name] ** 2).sum(axis=0)
         parts.append(part)
     return parts
+
+
+def _as_r_writes(level):
+    """The name of a level: R writes the number 1.0 as 1."""
+    return str(int(level)) if isinstance(level, float) and level.is_integer() else str(level)
 
 
 def _vector_summary(series):

@@ -1,14 +1,11 @@
 """The steps of a fit, from text and data to estimates."""
 
-import contextlib
-import logging
-import math
 import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite, column_moments
+from fastlmm_hlm._core.kernels import column_moments
 from fastlmm_hlm._core.threads import allowed_threads
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
@@ -18,22 +15,14 @@ from fastlmm_hlm.design.rank import dependence, rank_message
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, ConvergenceWarning, DataError
 from fastlmm_hlm.errors import RankDeficientWarning, SingularFitWarning, warn_user
 from fastlmm_hlm.formula import build_frame
+from fastlmm_hlm.model.search import UNUSABLE_START, best_optimum
 from fastlmm_hlm.optimize.control import Control
 from fastlmm_hlm.optimize.convergence import certify
-from fastlmm_hlm.optimize.minimize import minimize
-
-log = logging.getLogger("fastlmm_hlm")
 
 SINGULAR = "boundary (singular) fit: see help('isSingular')"
-# Two values of the criterion closer than this are the same optimum.
-SAME_CRITERION = 1e-9
 # A criterion that curves less than this, for a relative change of theta, has no unique minimum.
 FLAT = 1e-7
 LARGEST_START = 1e50
-UNUSABLE_START = (
-    "lmer: the criterion cannot be computed at start: theta is too large. Theta is the standard deviations of the "
-    "random effects relative to sigma; values such as 1 will do."
-)
 # A residual this much smaller than the response has lost its digits to cancellation.
 ALMOST_NO_NOISE = 1e-5
 
@@ -151,61 +140,6 @@ def checked_templates(theta, sizes, caller):
         raise ArgumentError(f"{caller}: {error} (the lower triangles of the templates, as in fit.theta).") from None
 
 
-@contextlib.contextmanager
-def _progress(verbose):
-    """A function that logs the optimizer's steps, to stderr unless the logger has a handler; None when silent."""
-    if not verbose:
-        yield None
-        return
-    handler, level = logging.StreamHandler(), log.level
-    added = not log.hasHandlers()
-    if added:
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield lambda entry: log.info(
-            "evaluation %4d   criterion %.8f   predicted decrease %.2e   step %.2e", *entry
-        )
-    finally:
-        log.setLevel(level)
-        if added:
-            log.removeHandler(handler)
-
-
-def _search(criterion, start, control, verbose, given):
-    """Run the optimizer; returns the minimum, the optimizer's name and the final working parameters."""
-    try:
-        with _progress(verbose) as report:
-            found, name = minimize(criterion, start, control, report)
-    except NoResidual:
-        if given:
-            raise ArgumentError(UNUSABLE_START) from None
-        raise DataError(
-            "lmer: the model reproduces the response exactly (residual sum of squares zero), so sigma is zero "
-            "and the likelihood is unbounded. Is the response a function of the predictors?"
-        ) from None
-    except NotPositiveDefinite as error:
-        if given:
-            raise ArgumentError(UNUSABLE_START) from None
-        raise ConvergenceError(f"lmer: {error} at the starting values; check the scale of the columns.") from None
-    if not math.isfinite(found.value):
-        raise ConvergenceError(f"lmer: {name} found no point with a finite criterion ({found.message}).")
-    return found, name, criterion.normalize(found.par)
-
-
-def _settle(criterion, par, tolerance):
-    """Put directions that are zero for all purposes onto the boundary, if that costs nothing."""
-    edge = criterion.onto_boundary(par, tolerance)
-    if np.array_equal(edge, par):
-        return par
-    try:
-        if criterion.value(edge) <= criterion.value(par) + SAME_CRITERION:
-            return edge
-    except ArithmeticError:
-        pass
-    return par
-
-
 def make_criterion(products, terms, centrings, settings):
     """The criterion under the settings' choices of likelihood, factorization and threads."""
     control = settings.control
@@ -228,17 +162,12 @@ def solve(design, products, centrings, settings, templates=None):
     control = settings.control
     criterion = make_criterion(products, design.terms, centrings, settings)
     point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
-    point = criterion.align(point)
     given = settings.start is not None and templates is None
-    found, name, par = _search(criterion, point, control, settings.verbose, given)
-    settled = _settle(criterion, par, control.singular_tolerance)
-    if settled is not par or found.evaluation is None:
-        par, at_optimum = settled, criterion.evaluate(settled)
-    else:
-        at_optimum = found.evaluation        # signs apart, which change neither gradient norm nor curvature
+    optimum = best_optimum(criterion, point, control, settings.verbose, given)
+    par, found = optimum.par, optimum.found
     deviations = criterion.smallest_deviations(par)
     boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
-    certificate = certify(at_optimum, boundary)
+    certificate = certify(optimum.at, boundary)
     estimates = estimates_at(criterion, par, design.x_centring)
     _refuse_no_noise(design, estimates, certificate)
     messages = []
@@ -260,7 +189,7 @@ def solve(design, products, centrings, settings, templates=None):
         messages.append(SINGULAR)
         _report_singular(control, boundary)
     optinfo = {
-        "optimizer": name,
+        "optimizer": optimum.name,
         "status": certificate.status,
         "evaluations": found.evaluations,
         "gradient_norm": certificate.gradient_norm,

@@ -4,7 +4,7 @@ import pandas as pd
 
 from fastlmm_hlm.criterion.estimates import conditional_variances
 from fastlmm_hlm.errors import UnknownNameError
-from fastlmm_hlm.inference.labels import make_unique
+from fastlmm_hlm.inference.labels import varcorr_names
 from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
@@ -145,7 +145,7 @@ class LinearMixedModel(Likelihood, RowResults, Refitting, Presentation, Pickling
         """Covariances of the random effects, mapping term -> DataFrame; prints as in R."""
         sigma = self._estimates.sigma
         return VarCorr(
-            make_unique([self._factor_labels[t.factor][0] for t in self._terms]),
+            varcorr_names([self._factor_labels[t.factor][0] for t in self._terms]),
             [t.names for t in self._terms],
             [sigma**2 * T @ T.T for T in self._estimates.templates],
             sigma,

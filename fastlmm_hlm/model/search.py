@@ -1,0 +1,164 @@
+"""The search for the optimum: one search from a starting point, a second where the first ends at an edge.
+
+A singular covariance is a place where a search can be caught: the criterion may have another, lower minimum inside.
+So a search that ends there, or that was long, is followed by one from standard deviations of one sigma, which is
+where lme4 starts; the lower of the two counts.
+"""
+
+import contextlib
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastlmm_hlm._core.kernels import NoResidual, NotPositiveDefinite
+from fastlmm_hlm.errors import ArgumentError, ConvergenceError, DataError
+from fastlmm_hlm.optimize.minimize import ROUND, minimize
+from fastlmm_hlm.optimize.newton import polish
+
+log = logging.getLogger("fastlmm_hlm")
+
+# Two values of the criterion closer than this are the same optimum.
+SAME_CRITERION = 1e-9
+UNUSABLE_START = (
+    "lmer: the criterion cannot be computed at start: theta is too large. Theta is the standard deviations of the "
+    "random effects relative to sigma; values such as 1 will do."
+)
+
+
+@dataclass
+class Optimum:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    par : ndarray (m,)
+        In the coordinates of the criterion.
+    at : Evaluation
+        The criterion with its derivatives there.
+    found : Minimum
+        What the optimizer says.
+    name : str
+        The optimizer.
+    """
+
+    par: np.ndarray
+    at: object
+    found: object
+    name: str
+
+
+def best_optimum(criterion, start, control, verbose=0, given=False):
+    """The lowest optimum that one or two searches find.
+
+    Parameters
+    ----------
+    criterion : LmmCriterion
+        Afterwards its coordinates are those of the optimum.
+    start : ndarray (m,)
+    control : Control
+    verbose : int
+    given : bool
+        Whether the start is the user's.
+
+    Returns
+    -------
+    Optimum
+
+    Raises
+    ------
+    ArgumentError, ConvergenceError, DataError
+        If the criterion exists at no point that was tried.
+    """
+    first = _optimum(criterion, start, control, verbose, given)
+    if control.optimizer != "newton" or not (_at_an_edge(criterion, first.par, control) or first.found.evaluations > ROUND):
+        return first
+    scales = list(criterion.scales)
+    try:
+        second = _optimum(criterion, criterion.unit_start(), control, verbose, given)
+    except (ArithmeticError, DataError):
+        second = None
+    evaluations = first.found.evaluations + (second.found.evaluations if second else 0)
+    if second is not None and second.at.value < first.at.value - SAME_CRITERION:
+        log.info("a second search found the lower optimum: %.8f after %.8f", second.at.value, first.at.value)
+        second.found.trace[:0] = first.found.trace
+        best = second
+    else:
+        criterion.scales, best = scales, first
+    best.found.evaluations = evaluations
+    return best
+
+
+def _optimum(criterion, start, control, verbose, given):
+    """One search, its result put onto the boundary where it is there for all purposes."""
+    found, name = _search(criterion, criterion.align(start), control, verbose, given)
+    par = criterion.normalize(found.par)
+    settled = _settle(criterion, par, control.singular_tolerance)
+    if settled is par and found.evaluation is not None and found.evaluations <= ROUND:
+        return Optimum(par, found.evaluation, found, name)        # signs apart, which change neither gradient norm nor curvature
+    if control.optimizer != "newton":
+        return Optimum(settled, criterion.evaluate(settled), found, name)
+    before = criterion.evaluations
+    at = polish(criterion.evaluate, criterion.evaluate(criterion.align(settled)))
+    found.evaluations += criterion.evaluations - before
+    return Optimum(criterion.normalize(at.par), at, found, name)
+
+
+def _at_an_edge(criterion, par, control):
+    return bool((criterion.smallest_deviations(par) < control.singular_tolerance).any())
+
+
+def _settle(criterion, par, tolerance):
+    """Put directions that are zero for all purposes onto the boundary, if that costs nothing."""
+    edge = criterion.onto_boundary(par, tolerance)
+    if np.array_equal(edge, par):
+        return par
+    try:
+        if criterion.value(edge) <= criterion.value(par) + SAME_CRITERION:
+            return edge
+    except ArithmeticError:
+        pass
+    return par
+
+
+@contextlib.contextmanager
+def _progress(verbose):
+    """A function that logs the optimizer's steps, to stderr unless the logger has a handler; None when silent."""
+    if not verbose:
+        yield None
+        return
+    handler, level = logging.StreamHandler(), log.level
+    added = not log.hasHandlers()
+    if added:
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield lambda entry: log.info(
+            "evaluation %4d   criterion %.8f   predicted decrease %.2e   step %.2e", *entry
+        )
+    finally:
+        log.setLevel(level)
+        if added:
+            log.removeHandler(handler)
+
+
+def _search(criterion, start, control, verbose, given):
+    """Run the optimizer; returns the minimum and the optimizer's name."""
+    try:
+        with _progress(verbose) as report:
+            found, name = minimize(criterion, start, control, report)
+    except NoResidual:
+        if given:
+            raise ArgumentError(UNUSABLE_START) from None
+        raise DataError(
+            "lmer: the model reproduces the response exactly (residual sum of squares zero), so sigma is zero "
+            "and the likelihood is unbounded. Is the response a function of the predictors?"
+        ) from None
+    except NotPositiveDefinite as error:
+        if given:
+            raise ArgumentError(UNUSABLE_START) from None
+        raise ConvergenceError(f"lmer: {error} at the starting values; check the scale of the columns.") from None
+    if not math.isfinite(found.value):
+        raise ConvergenceError(f"lmer: {name} found no point with a finite criterion ({found.message}).")
+    return found, name
