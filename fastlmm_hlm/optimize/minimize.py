@@ -2,9 +2,9 @@
 
 import logging
 
-from fastlmm_hlm.optimize.derivative_free import derivative_free
+from fastlmm_hlm.optimize.derivative_free import ALGORITHMS, derivative_free
 from fastlmm_hlm.optimize.newton import newton
-from fastlmm_hlm.optimize.quasi_newton import bfgs
+from fastlmm_hlm.optimize.quasi_newton import METHODS, bfgs
 
 log = logging.getLogger("fastlmm_hlm")
 
@@ -27,10 +27,10 @@ def minimize(criterion, start, control, report=None):
     Minimum, the optimizer's name
     """
     options = {"max_evaluations": control.max_evaluations, "tolerance": control.tolerance, "report": report}
-    if control.optimizer in ("bobyqa", "nelder_mead"):
+    if control.optimizer in ALGORITHMS:
         return derivative_free(criterion.value, start, criterion.lower(), control.optimizer, **options), control.optimizer
-    if control.optimizer == "bfgs":
-        return bfgs(criterion.evaluate, start, **options), "bfgs"
+    if control.optimizer in METHODS:
+        return bfgs(criterion.evaluate, start, method=control.optimizer, **options), control.optimizer
     found = newton(criterion.evaluate, start, **{k: v for k, v in options.items() if v is not None})
     if found.status == "converged" or found.evaluations >= (control.max_evaluations or 200):
         return found, "newton"
