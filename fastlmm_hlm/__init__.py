@@ -4,6 +4,7 @@ from fastlmm_hlm import datasets, errors
 from fastlmm_hlm.api import lmer, lmerControl
 from fastlmm_hlm.inference.comparison import compare_models
 from fastlmm_hlm.inference.emmeans import contrast, joint_tests, pairs
+from fastlmm_hlm.inference.lmlist import lmList
 from fastlmm_hlm.inference.modcomp import KRmodcomp, SATmodcomp
 from fastlmm_hlm.inference.pbmodcomp import PBmodcomp
 from fastlmm_hlm.inference.performance import compare_performance
@@ -16,5 +17,5 @@ from fastlmm_hlm.model.generics import __all__ as _generics
 __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "compare_models", "compare_performance", "contrast", "datasets", "errors",
-    "exactLRT", "exactRLRT", "get_model", "joint_tests", "lmer", "lmerControl", "pairs", "show_tests", *_generics,
+    "exactLRT", "exactRLRT", "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "pairs", "show_tests", *_generics,
 ]
