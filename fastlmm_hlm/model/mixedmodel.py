@@ -24,7 +24,7 @@ from fastlmm_hlm.model.fitting import (
     with_changes,
 )
 from fastlmm_hlm.model.getme import component
-from fastlmm_hlm.model.submodel import submodel, with_likelihood
+from fastlmm_hlm.model.submodel import submodel, with_control, with_likelihood
 from fastlmm_hlm.model.summary import Summary, rows_left_out
 from fastlmm_hlm.report.html import summary_html
 from fastlmm_hlm.report.parts import SummaryParts, lmm_title
@@ -199,8 +199,9 @@ class LinearMixedModel(InferenceMethods):
 
     def _residual_quantiles(self):
         if self._quantiles is None:
-            r = rowwise.residuals(self._rows_or_raise("summary").design, self._linear_predictor(),
-                                  self._estimates.sigma, "pearson", True)
+            from fastlmm_hlm.inference.residuals import residuals_of
+
+            r = residuals_of(self, "pearson", scaled=True, caller="summary")
             self._quantiles = np.quantile(r, [0, 0.25, 0.5, 0.75, 1])
         return self._quantiles
 
@@ -381,20 +382,32 @@ class LinearMixedModel(InferenceMethods):
         """Fitted values, fixed and random part, Series aligned with the data."""
         return self._rows_or_raise("fitted").series(self._linear_predictor(), "fitted")
 
-    def residuals(self, type="response", scaled=False):
+    def residuals(self, type="response", scaled=False, level="conditional"):
         """Residuals, Series aligned with the data.
 
         Parameters
         ----------
-        type : {"response", "pearson", "deviance", "working"}
-            Pearson and deviance residuals are response residuals times the root
-            of the prior weight.
+        type : str
+            lme4's "response", "pearson", "deviance" and "working": pearson and deviance
+            residuals are response residuals times the root of the prior weight.
+
+            "standardized": divided by their own standard deviation, which is
+            sigma sqrt((1 - leverage) / weight) for conditional residuals and the root of the
+            diagonal of V - X (X'V^-1 X)^-1 X' for marginal ones (Singer et al. 2017); NaN for a row
+            that the model reproduces whatever its response.
+
+            "cholesky", "symmetric": marginal residuals decorrelated by V^-1/2, with the lower triangular
+            or the symmetric root, so that they are independent and of variance 1 under the model but
+            for the estimation of beta; see `fastlmm_hlm.inference.decorrelate` for their order and cost.
         scaled : bool
             Divide by sigma.
+        level : {"conditional", "marginal"}
+            Whether the random effects are taken out: y - offset - X beta - Z b, or
+            y - offset - X beta (nlme's level 0).
         """
-        rows = self._rows_or_raise("residuals")
-        values = rowwise.residuals(rows.design, self._linear_predictor(), self._estimates.sigma, type, scaled)
-        return rows.series(values, "residuals")
+        from fastlmm_hlm.inference.residuals import residuals_of
+
+        return self._rows_or_raise("residuals").series(residuals_of(self, type, scaled, level), "residuals")
 
     def weights(self):
         """Prior weights, Series aligned with the data (ones without weights)."""
@@ -474,6 +487,10 @@ class LinearMixedModel(InferenceMethods):
     def _with_criterion(self, reml):
         """The same model by REML or by maximum likelihood; itself if it is."""
         return with_likelihood(self, reml)
+
+    def _with_control(self, control, templates=None):
+        """The same model by another optimizer, from the cross-products; see `model.submodel.with_control`."""
+        return with_control(self, control, templates)
 
     def _submodel(self, formula, REML=None):  # noqa: N803
         """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
