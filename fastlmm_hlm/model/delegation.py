@@ -5,6 +5,7 @@ from importlib import import_module
 
 # Module -> functions whose first argument is the fit.
 FUNCTIONS = {
+    "allfit": "allFit",
     "bootstrap": "bootMer",
     "checks": "check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity",
     "confint": "confint",

@@ -19,7 +19,7 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
+    "AIC BIC REMLcrit VarCorr allFit anova augment bootMer calcSatterth check_collinearity check_convergence "
     "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
     "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
     "group_lines group_slopes hatvalues hlm_resid icc isGLMM isLMM isREML isSingular least_confounded logLik "
