@@ -7,6 +7,8 @@ from importlib import import_module
 FUNCTIONS = {
     "allfit": "allFit",
     "bootstrap": "bootMer",
+    "check_predictions": "check_predictions",
+    "check_variance": "check_variance",
     "checks": "check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity",
     "confint": "confint",
     "contest": "calcSatterth contest contest1D contestMD",
