@@ -142,6 +142,8 @@ class AllFit:
         Optimizer -> fit, or the exception that ended it; "newton.start1" is from the first random start.
     """
 
+    answers_generics = True
+
     def __init__(self, fit, fits, seconds):
         self.fit, self.fits, self._seconds = fit, fits, seconds
 

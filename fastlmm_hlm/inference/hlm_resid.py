@@ -71,10 +71,11 @@ def hlm_resid(fit, level=1, standardize=False, include_ls=True):
     names = [name for name, _, _ in fit._factor_labels]
     if standardize not in (False, True, "semi"):
         raise ArgumentError(f"hlm_resid: standardize = {standardize!r}; use True, False or 'semi'.")
+    standardize = standardize if isinstance(standardize, str) else bool(standardize)
     if isinstance(level, str) and level in names:
         if standardize == "semi":
             raise ArgumentError(f"hlm_resid: standardize='semi' is for the residuals of rows, not for the levels of {level!r}; use True.")
-        return _of_levels(fit, names.index(level), bool(standardize), include_ls)
+        return _of_levels(fit, names.index(level), standardize, include_ls)
     if isinstance(level, (bool, str)) or level != 1:
         raise ArgumentError(f"hlm_resid: level = {level!r}; use 1 for the rows, or a grouping factor: {', '.join(map(repr, names))}.")
     return _of_rows(fit, standardize, include_ls)

@@ -68,7 +68,6 @@ class LmList:
 
     Attributes
     ----------
-    formula : str
     group : str
         Name of the grouping factor.
     levels : Index
@@ -81,7 +80,7 @@ class LmList:
 
     def __init__(self, groups, pool, data_name, formula):
         frame, fitted, failed = groups.frame, groups.fitted, groups.failed
-        self.formula, self.pool, self.data_name = formula, pool, data_name
+        self._formula, self.pool, self.data_name = formula, pool, data_name
         self.group = frame.random[0].group
         self.levels = pd.Index(groups.levels, name=self.group)
         self.n = pd.Series(fitted.n, index=self.levels, name="n")
@@ -97,6 +96,11 @@ class LmList:
 
     def __len__(self):
         return len(self.levels)
+
+    @property
+    def formula(self):
+        """The formula, str."""
+        return self._formula
 
     def _frame(self, values):
         return pd.DataFrame(values, index=self.levels, columns=self._names)

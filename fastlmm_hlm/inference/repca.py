@@ -35,6 +35,8 @@ class PrincipalComponents:
 class RePCA(Mapping):
     """Mapping grouping factor -> PrincipalComponents."""
 
+    answers_generics = True
+
     def __init__(self, parts):
         self._parts = parts
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from some_models import MODELS, fitted
 
-from fastlmm_hlm import allFit, lmerControl
+from fastlmm_hlm import allFit, lmerControl, summary
 from fastlmm_hlm.errors import ArgumentError, ConvergenceError, ConvergenceWarning
 from fastlmm_hlm.inference import allfit
 from fastlmm_hlm.optimize.control import OPTIMIZERS
@@ -27,7 +27,7 @@ def test_every_optimizer_finds_the_optimum_from_the_usual_start(name):
 
 def test_the_parts_of_the_summary_are_those_of_lme4(sleep_fit):
     made = allFit(sleep_fit)
-    parts = made.summary()
+    parts = summary(made)
     assert list(vars(parts)) == ["which_OK", "msgs", "fixef", "llik", "sdcor", "theta", "times", "feval"]
     assert parts.which_OK.all() and set(parts.msgs.values()) == {None}
     assert list(parts.fixef.columns) == ["(Intercept)", "Days"] and parts.fixef.shape == (len(OPTIMIZERS), 2)
@@ -46,10 +46,10 @@ def test_it_prints_in_lme4s_layout(sleep_fit):
     assert "optimizers (2): newton, bobyqa" in lines and "differences in negative log-likelihoods:" in lines
     assert lines[lines.index("differences in negative log-likelihoods:") + 1].startswith("max= ")
     assert "2 of 2 fits are within 0.001 of the best criterion" in lines[-1]
-    summary = str(allFit(sleep_fit, ["newton", "bobyqa"]).summary())
-    assert [line for line in summary.splitlines() if line.startswith("$")] == [
+    text = str(allFit(sleep_fit, ["newton", "bobyqa"]).summary())
+    assert [line for line in text.splitlines() if line.startswith("$")] == [
         "$which_OK", "$msgs", "$msgs$newton", "$msgs$bobyqa", "$fixef", "$llik", "$sdcor", "$theta", "$times", "$feval"]
-    assert "newton bobyqa \n  TRUE   TRUE " in summary and "$msgs$newton\nNULL\n" in summary
+    assert "newton bobyqa \n  TRUE   TRUE " in text and "$msgs$newton\nNULL\n" in text
 
 
 def test_an_optimizer_that_was_stopped_early_is_told():

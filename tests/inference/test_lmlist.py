@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from some_cases import FOLDER, ROOT
 
-from fastlmm_hlm import coef, confint, datasets, fixef, lmList, ranef, sigma, summary
+from fastlmm_hlm import coef, confint, datasets, fixef, formula, lmList, ranef, sigma, summary
 from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmWarning, FormulaError, UnknownColumnError
 from fastlmm_hlm.inference.grouped_ls import grouped_least_squares
 
@@ -209,16 +209,16 @@ def test_a_column_that_a_group_lacks_counts_for_zero_in_predictions():
     assert at == pytest.approx(fit.coef().loc[alone, "(Intercept)"])
 
 
-@pytest.mark.parametrize("formula, message", [
+@pytest.mark.parametrize("text, message", [
     ("Reaction ~ Days", "rhs of formula must be a conditioning expression: 'Reaction ~ Days' has none"),
     ("Reaction ~ Days + (1 | Subject)", "rhs of formula must be a conditioning expression"),
     ("Reaction ~ Days | Subject/Days", "'Subject/Days' is 2 grouping factors"),
     ("Reaction ~ . | Subject", "'.' in .* would stand for the groups too"),
 ])
-def test_formulas_without_one_bar_are_refused_in_lme4s_words(formula, message):
+def test_formulas_without_one_bar_are_refused_in_lme4s_words(text, message):
     assert STORED["no_bar"] == "rhs of formula must be a conditioning expression"
     with pytest.raises(FormulaError, match=message):
-        lmList(formula, sleep())
+        lmList(text, sleep())
 
 
 def test_without_degrees_of_freedom_there_is_no_sigma():
@@ -237,6 +237,7 @@ def test_frames_and_intervals_are_labelled():
     assert frame["estimate"].iloc[1] == coef(fit).loc["308", "Days"]
     limits = confint(fit, level=0.9).to_frame()
     assert list(limits) == ["Subject", "term", "estimate", "lower", "upper"]
+    assert formula(fit) == fit.formula == "Reaction ~ Days | Subject"
     assert ", , Days" in str(confint(fit)) and list(confint(fit, level=0.9)["Days"]) == ["5 %", "95 %"]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from some_models import crossed_slopes, fitted
 
-from fastlmm_hlm import datasets, lmer
+from fastlmm_hlm import datasets, lmer, summary
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
 from fastlmm_hlm.inference.labels import make_unique
 
@@ -235,7 +235,7 @@ def test_rePCA_gives_lme4s_importance():
 def test_rePCA_and_its_summary_print_as_in_R():
     components = fitted("slopes").rePCA()
     # R 4.2.2, lme4 1.1-31: print(summary(rePCA(fit)))
-    assert str(components.summary()) == """$Subject
+    assert str(summary(components)) == """$Subject
 Importance of components:
                          [,1]    [,2]
 Standard deviation     0.9669 0.23088

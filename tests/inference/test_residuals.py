@@ -183,6 +183,7 @@ def test_least_confounded_residuals_of_many_rows_are_refused(monkeypatch, sleep_
 
 @pytest.mark.parametrize("how, message", [
     ({"type": "studentised"}, "type = 'studentised' is not known; use one of response, pearson"),
+    ({"level": False}, "level = False is not known"),
     ({"level": 2}, "level = 2 is not known; use 'conditional'"),
     ({"type": "cholesky", "scaled": True}, "cholesky residuals have variance 1 already"),
 ])
