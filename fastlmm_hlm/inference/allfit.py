@@ -209,12 +209,15 @@ class AllFit:
             return "No optimizer gave a fit."
         best = _best(-0.5 * known["criterion"])
         same = known[known["criterion"] <= SAME_OPTIMUM]
-        lines = [f"{len(same)} of {len(table)} fits are within {SAME_OPTIMUM:g} of the best criterion ({best}); among them fixed effects differ by "
-                 f"at most {same['fixef'].max():.2g} standard errors, standard deviations (in sigma) and correlations by {same['sdcor'].max():.2g}."]
+        lines = [
+            f"{len(same)} of {len(table)} fits are within {SAME_OPTIMUM:g} of the best criterion ({best}); among them fixed effects "
+            f"differ by at most {same['fixef'].max():.2g} standard errors, standard deviations (in sigma) and correlations by "
+            f"{same['sdcor'].max():.2g}."
+        ]
         for name, row in known[known["criterion"] > SAME_OPTIMUM].iterrows():
-            what = ("another optimum" if row["status"] != "failed" else "it stopped before an optimum")
-            lines.append(f"{name} is {row['criterion']:.3g} worse: {what} (fixed effects {row['fixef']:.2g} standard errors, deviations and "
-                         f"correlations {row['sdcor']:.2g} away).")
+            what = "it stopped before an optimum" if row["status"] == "failed" else "another optimum"
+            lines.append(f"{name} is {row['criterion']:.3g} worse: {what} (fixed effects {row['fixef']:.2g} standard errors, "
+                         f"deviations and correlations {row['sdcor']:.2g} away).")
         for name in table.index[table["status"] == "error"]:
             lines.append(f"{name} gave no fit: {self.fits[name]}")
         original = -2.0 * (float(self.fit.logLik()) - float(self.fits[best].logLik()))
@@ -230,7 +233,8 @@ class AllFit:
 
     def __str__(self):
         good = self.summary().llik
-        return allfit_text(self.fit._formula_text, self.fit._data_name, list(self.fits), good.to_numpy()) + self.verdict() + "\n"
+        text = allfit_text(self.fit._formula_text, self.fit._data_name, list(self.fits), good.to_numpy())
+        return text + self.verdict() + "\n"
 
     __repr__ = __str__
 

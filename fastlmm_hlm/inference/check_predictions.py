@@ -18,10 +18,11 @@ class Predictions(Check):
     """A check with its replicates; ``.frame``, ``.statistics``, ``.iterations``, ``.seed`` and `simulated`."""
 
     def simulated(self):
-        """The replicates and the response, DataFrame (n, iterations + 1) with columns sim_1 ... and y: drawn again from the seed."""
+        """The replicates, drawn again from the seed, and the response: DataFrame (n, iterations + 1), columns sim_1 ... and y."""
         fit, use_u = self.numbers["fit"], self.numbers["use_u"]
         simulator = simulator_of(fit, use_u, caller="check_predictions")
-        draws = {f"sim_{i + 1}": simulator.draw(generator_of(self.numbers["seed"], i)) for i in range(self.numbers["iterations"])}
+        seed, count = self.numbers["seed"], self.numbers["iterations"]
+        draws = {f"sim_{i + 1}": simulator.draw(generator_of(seed, i)) for i in range(count)}
         rows = fit._rows_or_raise("check_predictions")
         return pd.DataFrame({**draws, "y": rows.design.y}, index=rows.index)
 
@@ -74,8 +75,8 @@ def check_predictions(fit, iterations=50, seed=None, use_u=True, points=256):
     else:
         text = f"OK: mean, sd, skewness, minimum and maximum are as in {iterations} simulated responses."
     frame = pd.concat(densities, ignore_index=True)
-    return Predictions(not len(outside), text, {"frame": frame, "statistics": table, "iterations": int(iterations), "seed": sequence,
-                                                "use_u": bool(use_u), "fit": fit})
+    numbers = {"frame": frame, "statistics": table, "iterations": int(iterations), "seed": sequence, "use_u": bool(use_u), "fit": fit}
+    return Predictions(not len(outside), text, numbers)
 
 
 def _density(replicate, values, points):

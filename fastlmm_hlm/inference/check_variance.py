@@ -72,12 +72,12 @@ def check_variance(fit, by=None):
     table = pd.DataFrame(tests, columns=["method", "statistic", "df", "p.value"])
     main = table.iloc[0]
     good = bool(main["p.value"] >= ALARM)
-    text = (f"OK: the residual variance does not differ by {name}" if good else f"Warning: the residual variance differs by {name}")
+    text = f"OK: the residual variance does not differ by {name}" if good else f"Warning: the residual variance differs by {name}"
     shown = main["method"] if main["method"].startswith("Levene") else f"{main['method']}: chi2({main['df']:g})"
     text += f" ({shown} = {main['statistic']:.2f}, {p_text(main['p.value'])})."
     if kind == "levels":
         known = frame[frame["variance"] > 0]
-        text += f"\n- Standard deviations from {known['sd'].min():.3g} to {known['sd'].max():.3g} of sigma over {len(frame)} levels."
+        text += f"\n- Standard deviations from {known['sd'].min():.3g} to {known['sd'].max():.3g} sigma over {len(frame)} levels."
     return Check(good, text, {"p": float(main["p.value"]), "statistic": float(main["statistic"]), "method": main["method"],
                               "tests": table, "frame": frame})
 
@@ -94,10 +94,14 @@ def _meaning(fit, rows, by):
             if factor.name == by:
                 return "levels", by, (factor.levels, np.asarray(factor.codes))
         if fit._settings.data is None:
-            raise UnknownColumnError(f"check_variance: this fit no longer has its data, and {by!r} is none of its grouping factors.")
+            raise UnknownColumnError(
+                f"check_variance: this fit no longer has its data, and {by!r} is none of its grouping factors."
+            )
         source = DataColumns(fit._settings.data)
         if by not in source:
-            raise UnknownColumnError(f"check_variance: the data have no column {by!r}; by= may also be 'fitted', or one value per row.")
+            raise UnknownColumnError(
+                f"check_variance: the data have no column {by!r}; by= may also be 'fitted', or one value per row."
+            )
         return _as_kind(source.column(by).value(), by, rows.positions)
     series = by if isinstance(by, pd.Series) else pd.Series(by)
     n = len(rows.index)
@@ -133,7 +137,9 @@ def _by_levels(r, codes, levels, used, name):
     several = n > 1
     groups = int(several.sum())
     if groups < 2:
-        raise ArgumentError(f"check_variance: {groups} level(s) of {name} have two residuals or more; two are needed to compare.")
+        raise ArgumentError(
+            f"check_variance: {groups} level(s) of {name} have two residuals or more; two are needed to compare."
+        )
     keep = several[codes]
     order = np.argsort(codes[keep], kind="stable")
     parts = np.split(r[keep][order], np.cumsum(n[several])[:-1])
@@ -157,7 +163,8 @@ def _bartlett(variance, df):
         return ("Bartlett", np.nan, max(k - 1, 0), np.nan)
     total = df.sum()
     pooled = (df * variance).sum() / total
-    statistic = (total * np.log(pooled) - (df * np.log(variance)).sum()) / (1.0 + ((1.0 / df).sum() - 1.0 / total) / (3.0 * (k - 1)))
+    correction = 1.0 + ((1.0 / df).sum() - 1.0 / total) / (3.0 * (k - 1))
+    statistic = (total * np.log(pooled) - (df * np.log(variance)).sum()) / correction
     return ("Bartlett", float(statistic), k - 1, float(stats.chi2.sf(statistic, k - 1)))
 
 
@@ -203,8 +210,8 @@ def _by_covariate(r, x, used, name):
         statistic = float(spread @ (u - u.mean())) ** 2 / float(spread @ spread) / variance
         tests.append((method, statistic, 1, float(stats.chi2.sf(statistic, 1))))
     edges = np.unique(np.quantile(x, np.linspace(0.0, 1.0, BINS + 1)))
-    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2) if len(edges) > 1 else np.zeros(len(x), dtype=int)
-    n = np.bincount(place, minlength=max(len(edges) - 1, 1))
+    place = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+    n = np.bincount(place, minlength=len(edges) - 1)
     mean_square = np.bincount(place, squares, len(n)) / np.maximum(n, 1)
     frame = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "n": n, "variance": mean_square, "sd": np.sqrt(mean_square)})
     return tests, frame

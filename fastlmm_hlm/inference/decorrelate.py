@@ -295,8 +295,10 @@ def least_confounded(fit):
     design, e = fit._rows_or_raise("least_confounded").design, fit._estimates
     n = design.n
     if n > LARGEST_EIGEN:
-        raise ArgumentError(f"least_confounded: the {n} rows need the eigenvectors of a matrix of that order; it is made for up to "
-                            f"{LARGEST_EIGEN}. Use residuals(type='cholesky') or hlm_resid's .ls.resid, which grow with the rows alone.")
+        raise ArgumentError(
+            f"least_confounded: the {n} rows need the eigenvectors of a matrix of that order; it is made for up to {LARGEST_EIGEN}. "
+            "Use residuals(type='cholesky') or hlm_resid's .ls.resid, whose cost grows with the rows alone."
+        )
     root_w = np.ones(n) if design.weights is None else np.sqrt(design.weights)
     U = root_w[:, None] * _dense_spherical(fit, design)
     X = root_w[:, None] * centred_columns(design.x_columns, fit._x_centring, _all_rows(design))

@@ -74,10 +74,15 @@ def hlm_resid(fit, level=1, standardize=False, include_ls=True):
     standardize = standardize if isinstance(standardize, str) else bool(standardize)
     if isinstance(level, str) and level in names:
         if standardize == "semi":
-            raise ArgumentError(f"hlm_resid: standardize='semi' is for the residuals of rows, not for the levels of {level!r}; use True.")
+            raise ArgumentError(
+                f"hlm_resid: standardize='semi' is for the residuals of rows, not for the levels of {level!r}; use "
+                "True."
+            )
         return _of_levels(fit, names.index(level), standardize, include_ls)
     if isinstance(level, (bool, str)) or level != 1:
-        raise ArgumentError(f"hlm_resid: level = {level!r}; use 1 for the rows, or a grouping factor: {', '.join(map(repr, names))}.")
+        raise ArgumentError(
+            f"hlm_resid: level = {level!r}; use 1 for the rows, or a grouping factor: {', '.join(map(repr, names))}."
+        )
     return _of_rows(fit, standardize, include_ls)
 
 
@@ -97,8 +102,10 @@ def _of_rows(fit, standardize, include_ls):
         added[name[0]], added[".ls.fitted"] = r
     elif include_ls:
         crossed = ", ".join(f.name for f in design.factors)
-        warn_user(f"hlm_resid: the grouping factors {crossed} are crossed, so no group can be fitted alone; the columns .ls.resid "
-                  "and .ls.fitted are left out", FastlmmWarning)
+        warn_user(
+            f"hlm_resid: the grouping factors {crossed} are crossed, so no group can be fitted alone; the columns "
+            ".ls.resid and .ls.fitted are left out", FastlmmWarning,
+        )
     xi = marginal(fit, design)
     if not whole:
         added[".mar.resid"] = xi

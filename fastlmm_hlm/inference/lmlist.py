@@ -236,8 +236,10 @@ class LmList:
         codes = match_groups(self._group_node, evaluator, self.levels)
         if (codes < 0).any():
             row = columns.index[int(np.flatnonzero(codes < 0)[0])]
-            raise DataError(f"lmList.predict: nonexistent group in newdata: row {row!r} has a value of '{self.group}' that is missing or was "
-                            f"not in the data, and so for {int((codes < 0).sum())} row(s). Leave these out.")
+            raise DataError(
+                f"lmList.predict: nonexistent group in newdata: row {row!r} has a value of '{self.group}' that is missing or was "
+                f"not in the data, and so have {int((codes < 0).sum())} row(s) in all. Leave these out."
+            )
         return pd.Series((X * coef[codes]).sum(axis=1) + offset, index=columns.index, name="predict")
 
     def summary(self):

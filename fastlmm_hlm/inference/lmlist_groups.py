@@ -79,13 +79,18 @@ def _with_random_term(formula):
     node = parse_expression(formula)
     rhs = node.right if isinstance(node, Binary) and node.op == "~" else None
     if not (isinstance(rhs, Binary) and rhs.op == "|"):
-        raise FormulaError(f"lmList: {NO_BAR}: '{deparse(node)}' has none; write the groups after a bar, as in y ~ x | g.")
+        raise FormulaError(
+            f"lmList: {NO_BAR}: '{deparse(node)}' has none; write the groups after a bar, as in y ~ x | g."
+        )
     if "." in column_names(rhs.left):
         raise FormulaError(f"lmList: '.' in '{deparse(node)}' would stand for the groups too; name the predictors.")
     text = f"{deparse(node.left)} ~ {deparse(rhs.left)} + (1 | {deparse(rhs.right)})"
     bars = parse_formula(text).bars
     if len(bars) != 1:
-        raise FormulaError(f"lmList: '{deparse(rhs.right)}' is {len(bars)} grouping factors; give one, such as a:b for the combinations.")
+        raise FormulaError(
+            f"lmList: '{deparse(rhs.right)}' is {len(bars)} grouping factors; give one, such as a:b for the "
+            "combinations."
+        )
     return text, bars[0].group
 
 
@@ -110,5 +115,6 @@ def _single_levels(frame, evaluator, codes, size):
             own = np.asarray(value.codes) if frame.rows is None else np.asarray(value.codes)[frame.rows]
             width = len(value.levels) + 1
             group = np.unique(codes.astype(np.int64) * width + own) // width
-            found[f"the factor '{name}' has only one level, where contrasts need two, in"] = np.bincount(group, minlength=size) == 1
+            alone = np.bincount(group, minlength=size) == 1
+            found[f"the factor '{name}' has only one level, where contrasts need two, in"] = alone
     return found

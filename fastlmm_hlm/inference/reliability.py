@@ -15,8 +15,8 @@ def warn_of_few_levels(group, levels, caller):
     """Say that what rests on the variance between few levels is uncertain."""
     if levels < FEW_LEVELS:
         warn_user(
-            f"{caller}: '{group}' has {levels} levels; a variance between fewer than {FEW_LEVELS} levels is hardly known, and the conditional "
-            "variances take it as known", FewLevelsWarning,
+            f"{caller}: '{group}' has {levels} levels; a variance between fewer than {FEW_LEVELS} levels is hardly known, "
+            "and the conditional variances take it as known", FewLevelsWarning,
         )
 
 

@@ -40,7 +40,9 @@ def residuals_of(fit, type="response", scaled=False, level="conditional", caller
         raise ArgumentError(f"{caller}: type = {type!r} is not known; use one of {', '.join(TYPES)}.")
     level = "marginal" if isinstance(level, int) and not isinstance(level, bool) and level == 0 else level
     if level not in LEVELS:
-        raise ArgumentError(f"{caller}: level = {level!r} is not known; use 'conditional' (random effects taken out) or 'marginal'.")
+        raise ArgumentError(
+            f"{caller}: level = {level!r} is not known; use 'conditional' (random effects taken out) or 'marginal'."
+        )
     design = fit._rows_or_raise(caller).design
     if type not in LME4_TYPES:
         if scaled:

@@ -52,7 +52,8 @@ def summary_text(formula, data, tables, sigma, df):
     str
     """
     model, _, group = formula.rpartition("|")
-    lines = f"Call:\n  Model: {model.strip()} | {group.strip()} \n" + (f"   Data: {data} \n" if data else "") + "\nCoefficients:\n"
+    lines = f"Call:\n  Model: {model.strip()} | {group.strip()} \n" + (f"   Data: {data} \n" if data else "")
+    lines += "\nCoefficients:\n"
     lines += "".join(f"   {name} \n{_shown(table)}" for name, table in tables.items())
     if sigma is not None:
         lines += f"\nResidual standard error: {cat_number(sigma)} on {df} degrees of freedom\n"

@@ -35,8 +35,8 @@ def plot_differences(frame, *, ax=None):
     for k, (column, colour, marker, label) in enumerate(SERIES):
         values = frame[column].to_numpy(dtype=float)
         shown = np.isfinite(values)
-        ax.plot(np.maximum(values[shown], SMALLEST), places[shown] + 0.18 * (1 - k), linestyle="none", marker=marker, color=colour,
-                markersize=5, markeredgewidth=0, zorder=3)
+        ax.plot(np.maximum(values[shown], SMALLEST), places[shown] + 0.18 * (1 - k), linestyle="none", marker=marker,
+                color=colour, markersize=5, markeredgewidth=0, zorder=3)
         handle = _entry(colour, label, marker=True)
         handle.set_marker(marker)
         handles.append(handle)
@@ -44,7 +44,8 @@ def plot_differences(frame, *, ax=None):
     right = max(float(np.nanmax(frame[["criterion", "fixef", "sdcor"]].to_numpy(dtype=float), initial=0.0)), 1e-2)
     ax.set_xlim(SMALLEST / 2, 3 * right)
     ax.set_ylim(-0.6, n - 0.4)
-    ax.set_yticks(places, [f"{name} ({status})" if status in ("error", "failed") else str(name) for name, status in frame["status"].items()])
+    ax.set_yticks(places, [f"{name} ({status})" if status in ("error", "failed") else str(name)
+                           for name, status in frame["status"].items()])
     ax.set_xlabel(f"largest difference from the best fit ({SMALLEST:g} and less at the left)")
     _finish(ax, None, handles)
     return ax

@@ -31,7 +31,9 @@ def plot_intervals(frame, level, *, ax=None):
     plt = _pyplot("plot_intervals")
     terms, group = list(dict.fromkeys(frame["term"])), frame.columns[0]
     if ax is not None and len(terms) > 1:
-        raise ArgumentError(f"plot: there are {len(terms)} coefficients ({', '.join(terms)}) and one ax; choose one with term=.")
+        raise ArgumentError(
+            f"plot: there are {len(terms)} coefficients ({', '.join(terms)}) and one ax; choose one with term=."
+        )
     if not len(frame):
         raise ArgumentError("plot: there are no groups to draw.")
     estimated = frame["estimate"].notna().groupby(frame[group], observed=True).transform("any")
