@@ -17,7 +17,11 @@ from fastlmm_hlm.optimize.control import OPTIMIZERS
 SAME_CRITERION, SAME_THETA = 1e-6, 1e-3
 
 
-@pytest.mark.parametrize("name", MODELS)
+# The many covariance parameters of "all at once" take the methods without a gradient thousands of evaluations.
+ONE_BY_ONE = [pytest.param(name, marks=pytest.mark.slow) if name == "all at once" else name for name in MODELS]
+
+
+@pytest.mark.parametrize("name", ONE_BY_ONE)
 def test_every_optimizer_finds_the_optimum_from_the_usual_start(name):
     fit = fitted(name)
     table = allFit(fit, start_from_mle=False).differences()
