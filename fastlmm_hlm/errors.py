@@ -72,7 +72,11 @@ class DroppedRowsWarning(FastlmmWarning):
 
 
 class FewLevelsWarning(FastlmmWarning):
-    """A grouping factor has very few levels."""
+    """A result takes a variance between very few levels as known.
+
+    Given by `reliability` and `expected_rank`, which rest on that variance alone.  A fit does not
+    give it: its number of levels is printed, and estimates from few groups are legitimate.
+    """
 
 
 def warn_user(message, category):

@@ -44,15 +44,15 @@ def leverages(fit, caller="hatvalues"):
     root = np.linalg.solve(fit._estimates.RX, np.eye(design.p))          # inverse of RX in the user's columns
     root = B_inverse @ root
     for chosen in rows.slices():
-        z = [_columns(f.columns, f.centring, chosen) for f in design.factors]
+        z = [centred_columns(f.columns, f.centring, chosen) for f in design.factors]
         codes = [f.codes[chosen] for f in design.factors]
         h, effects = rows.quadratic(codes, z)
-        d = (_columns(design.x_columns, fit._x_centring, chosen) - effects) @ root
+        d = (centred_columns(design.x_columns, fit._x_centring, chosen) - effects) @ root
         out[chosen] = h + (d**2).sum(axis=1)
     return out if design.weights is None else out * design.weights
 
 
-def _columns(columns, basis, rows):
+def centred_columns(columns, basis, rows):
     """Centred columns at some rows, (k, c)."""
     out = np.empty((len(rows), len(columns)))
     for j, (column, centre) in enumerate(zip(columns, basis.centre)):

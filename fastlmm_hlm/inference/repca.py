@@ -8,6 +8,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import UnknownNameError
 from fastlmm_hlm.report.html import frame_html
+from fastlmm_hlm.report.repca import components_text, importance_text
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PrincipalComponents:
 class RePCA(Mapping):
     """Mapping grouping factor -> PrincipalComponents."""
 
+    answers_generics = True
+
     def __init__(self, parts):
         self._parts = parts
 
@@ -52,11 +55,34 @@ class RePCA(Mapping):
     def __len__(self):
         return len(self._parts)
 
+    def summary(self):
+        """Importance of the components by grouping factor; prints as R's summary(rePCA(fit)).
+
+        Returns
+        -------
+        ImportanceOfComponents
+            Mapping grouping factor -> DataFrame.
+        """
+        return ImportanceOfComponents({name: part.importance() for name, part in self._parts.items()})
+
+    def to_frame(self):
+        """One row per component: group, component (from 1), sdev (relative to sigma), proportion, cumulative."""
+        parts = []
+        for name, part in self._parts.items():
+            sdev, share, total = part.importance().to_numpy()
+            parts.append(pd.DataFrame({"group": name, "component": np.arange(1, len(sdev) + 1), "sdev": sdev, "proportion": share,
+                                       "cumulative": total}))
+        return pd.concat(parts, ignore_index=True)
+
     def __repr__(self):
-        return "\n\n".join(
-            f"${name}\nImportance of components:\n{part.importance().to_string(float_format='{:.4g}'.format)}"
-            for name, part in self._parts.items()
-        )
+        return components_text({name: (part.sdev, part.rotation) for name, part in self._parts.items()})
+
+
+class ImportanceOfComponents(dict):
+    """DataFrames by grouping factor: standard deviation, proportion and cumulative proportion of variance."""
+
+    def __repr__(self):
+        return importance_text(self)
 
     def _repr_html_(self):
         return "".join(

@@ -261,7 +261,7 @@ def augment(fit, data=None):
     mu, fixed = fit._linear_predictor(), fit._linear_predictor(with_random=False)
     w = np.ones(e.n) if design.weights is None else np.asarray(design.weights)
     r, h, root = design.y - mu, leverages(fit, "augment"), np.sqrt(w)
-    out = _own_columns(fit, rows) if data is None else _given_columns(data, rows)
+    out = own_columns(fit, rows) if data is None else _given_columns(data, rows)
     added = {
         ".fitted": mu, ".resid": r, ".hat": h, ".cooksd": cooks_distances(root * r, h, e.p, e.sigma), ".fixed": fixed,
         ".mu": mu, ".offset": np.zeros(e.n) if design.offset is None else design.offset, ".sqrtXwt": root, ".sqrtrwt": root,
@@ -283,7 +283,7 @@ def _given_columns(data, rows):
     return _frame(source, source.names, positions, source.index)
 
 
-def _own_columns(fit, rows):
+def own_columns(fit, rows):
     """Response, predictors, grouping columns and weights, of the rows of the fit."""
     design, response = rows.design, fit._spec.formula.response
     out = pd.DataFrame({response: design.y}, index=rows.index)

@@ -5,18 +5,28 @@ from importlib import import_module
 
 # Module -> functions whose first argument is the fit.
 FUNCTIONS = {
+    "allfit": "allFit",
     "bootstrap": "bootMer",
-    "checks": "check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers check_singularity",
+    "check_predictions": "check_predictions",
+    "check_variance": "check_variance",
+    "checks": (
+        "check_collinearity check_convergence check_heteroscedasticity check_normality check_outliers "
+        "check_singularity"
+    ),
     "confint": "confint",
     "contest": "calcSatterth contest contest1D contestMD",
+    "decorrelate": "least_confounded",
     "drop1": "drop1",
     "emmeans": "emmeans emtrends joint_tests ref_grid",
+    "expected_rank": "expected_rank",
+    "hlm_resid": "hlm_resid",
     "lines": "group_lines group_slopes population_line",
     "lsmeans": "difflsmeans ls_means",
     "modeltable": "model_table",
     "performance": "icc model_performance r2",
     "profile": "profile",
     "ranova": "ranova",
+    "reliability": "reliability",
     "robust": "coef_test vcov_robust",
     "step": "step",
     "tidy": "augment glance hatvalues tidy",

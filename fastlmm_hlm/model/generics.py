@@ -19,12 +19,13 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
-    "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
-    "contest1D contestMD deviance df_residual difflsmeans drop1 emmeans emtrends fitted fixef formula getME glance "
-    "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik ls_means model_matrix model_performance "
-    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
-    "tidy update vcov vcov_robust weights"
+    "AIC BIC REMLcrit VarCorr allFit anova augment bootMer calcSatterth check_collinearity check_convergence "
+    "check_heteroscedasticity check_normality check_outliers check_predictions check_singularity check_variance coef "
+    "coef_test confint contest contest1D contestMD deviance df_residual difflsmeans drop1 emmeans emtrends "
+    "expected_rank fitted fixef formula getME glance group_lines group_slopes hatvalues hlm_resid icc isGLMM isLMM "
+    "isREML isSingular least_confounded logLik ls_means model_matrix model_performance ngrps nobs population_line "
+    "profile r2 ranef ranova rePCA ref_grid refit refitML reliability residuals sigma step summary tidy update vcov "
+    "vcov_robust weights"
 ).split()
 
 for _name in GENERICS:

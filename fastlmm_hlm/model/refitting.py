@@ -7,7 +7,7 @@ from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.model import rows as rowwise
 from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, with_changes
 from fastlmm_hlm.model.pickling import refuse_lost_vectors
-from fastlmm_hlm.model.submodel import submodel, with_likelihood
+from fastlmm_hlm.model.submodel import submodel, with_control, with_likelihood
 
 
 class Refitting:
@@ -59,6 +59,10 @@ class Refitting:
     def _with_criterion(self, reml):
         """The same model by REML or by maximum likelihood; itself if it is."""
         return with_likelihood(self, reml)
+
+    def _with_control(self, control, templates=None):
+        """The same model by another optimizer, from the cross-products; see `model.submodel.with_control`."""
+        return with_control(self, control, templates)
 
     def _submodel(self, formula, REML=None):  # noqa: N803
         """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""

@@ -16,8 +16,9 @@ class RowResults:
 
     def _residual_quantiles(self):
         if self._quantiles is None:
-            r = rowwise.residuals(self._rows_or_raise("summary").design, self._linear_predictor(),
-                                  self._estimates.sigma, "pearson", True)
+            from fastlmm_hlm.inference.residuals import residuals_of
+
+            r = residuals_of(self, "pearson", scaled=True, caller="summary")
             self._quantiles = np.quantile(r, [0, 0.25, 0.5, 0.75, 1])
         return self._quantiles
 
@@ -25,20 +26,32 @@ class RowResults:
         """Fitted values, fixed and random part, Series aligned with the data."""
         return self._rows_or_raise("fitted").series(self._linear_predictor(), "fitted")
 
-    def residuals(self, type="response", scaled=False):
+    def residuals(self, type="response", scaled=False, level="conditional"):
         """Residuals, Series aligned with the data.
 
         Parameters
         ----------
-        type : {"response", "pearson", "deviance", "working"}
-            Pearson and deviance residuals are response residuals times the root
-            of the prior weight.
+        type : str
+            lme4's "response", "pearson", "deviance" and "working": pearson and deviance
+            residuals are response residuals times the root of the prior weight.
+
+            "standardized": divided by their own standard deviation, which is
+            sigma sqrt((1 - leverage) / weight) for conditional residuals and the root of the
+            diagonal of V - X (X'V^-1 X)^-1 X' for marginal ones (Singer et al. 2017); NaN for a row
+            that the model reproduces whatever its response.
+
+            "cholesky", "symmetric": marginal residuals decorrelated by V^-1/2, with the lower triangular
+            or the symmetric root, so that they are independent and of variance 1 under the model but
+            for the estimation of beta; see `fastlmm_hlm.inference.decorrelate` for their order and cost.
         scaled : bool
             Divide by sigma.
+        level : {"conditional", "marginal"}
+            Whether the random effects are taken out: y - offset - X beta - Z b, or
+            y - offset - X beta (nlme's level 0).
         """
-        rows = self._rows_or_raise("residuals")
-        values = rowwise.residuals(rows.design, self._linear_predictor(), self._estimates.sigma, type, scaled)
-        return rows.series(values, "residuals")
+        from fastlmm_hlm.inference.residuals import residuals_of
+
+        return self._rows_or_raise("residuals").series(residuals_of(self, type, scaled, level), "residuals")
 
     def weights(self):
         """Prior weights, Series aligned with the data (ones without weights)."""

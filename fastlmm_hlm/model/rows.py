@@ -8,8 +8,6 @@ from scipy import sparse
 
 from fastlmm_hlm.errors import ArgumentError
 
-RESIDUAL_TYPES = ("response", "pearson", "deviance", "working")
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -120,22 +118,6 @@ def linear_predictor(design, beta, b=None):
             part = effects[factor.codes, j]
             mu += part if column is None else part * column
     return mu
-
-
-def residuals(design, mu, sigma, type="response", scaled=False):
-    """Residuals y - mu; pearson and deviance ones times the root of the prior weight.
-
-    Raises
-    ------
-    ArgumentError
-        For an unknown type.
-    """
-    if type not in RESIDUAL_TYPES:
-        raise ArgumentError(f"residuals: type = {type!r} is not known; use one of {', '.join(RESIDUAL_TYPES)}.")
-    r = design.y - mu
-    if type in ("pearson", "deviance") and design.weights is not None:
-        r *= np.sqrt(design.weights)
-    return r / sigma if scaled else r
 
 
 def random_model_matrix(design):

@@ -70,6 +70,21 @@ def with_likelihood(fit, reml):
                    fit._dropped_columns, fit._kept_columns, fit._dependence)
 
 
+def with_control(fit, control, templates=None):
+    """The same model from the same cross-products under another control, so by another optimizer or from another start.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    control : Control
+    templates : list of ndarray (c, c), optional
+        Where to start; the moments by default.
+    """
+    settings = with_changes(fit._settings, control=control, start=None)
+    return _solved(fit, settings, _design_of(fit), fit._products, templates, fit._dropped_columns, fit._kept_columns,
+                   fit._dependence)
+
+
 # --- finding the columns ---------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 from fastlmm_hlm.errors import ArgumentError
 
-OPTIMIZERS = ("newton", "bfgs", "bobyqa", "nelder_mead")
+OPTIMIZERS = ("newton", "bfgs", "lbfgs", "bobyqa", "nelder_mead", "sbplx", "cobyla")
 RANK_CHECKS = ("message+drop.cols", "silent.drop.cols", "warn+drop.cols", "stop.deficient")
 FACTORIZATIONS = ("auto", "block", "cholmod")
 SINGULAR_CHECKS = ("message", "warning", "ignore", "stop")
@@ -68,16 +68,17 @@ def lmerControl(  # noqa: N802 - lme4's name
 
     Parameters
     ----------
-    optimizer : {"newton", "bfgs", "bobyqa", "nelder_mead"}
+    optimizer : {"newton", "bfgs", "lbfgs", "bobyqa", "nelder_mead", "sbplx", "cobyla"}
         "newton" (default) uses the exact gradient and average information and
-        needs some 5 evaluations; "bobyqa" and "nelder_mead" are NLopt's
-        derivative-free methods, as in lme4.
+        needs some 5 evaluations; "bfgs" and "lbfgs" use the gradient (SciPy's); "bobyqa", "nelder_mead",
+        "sbplx" and "cobyla" are NLopt's derivative-free methods, as in lme4.
     max_evaluations : int, optional
-        Evaluations of the criterion after which to give up (200 for newton and
-        bfgs, 100,000 for the others).
+        Evaluations of the criterion after which to give up (200 for newton,
+        bfgs and lbfgs, 100,000 for the others).
     tolerance : float, optional
         Newton: predicted decrease of the criterion at which to stop (1e-11).
-        BOBYQA and Nelder-Mead: relative change of the criterion (1e-14).
+        bfgs and lbfgs: largest component of the gradient (1e-7).
+        Derivative-free methods: relative change of the criterion (1e-14).
     check_rankX : {"message+drop.cols", "warn+drop.cols", "silent.drop.cols", "stop.deficient"}
         What to do about linearly dependent columns of X.
     check_conv_singular : {"message", "warning", "ignore", "stop"}

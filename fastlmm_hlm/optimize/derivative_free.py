@@ -1,4 +1,4 @@
-"""BOBYQA and Nelder-Mead from the NLopt library, which lme4 uses too."""
+"""BOBYQA, Nelder-Mead, Subplex and COBYLA from the NLopt library, which lme4 uses too."""
 
 import math
 
@@ -9,6 +9,8 @@ from fastlmm_hlm.optimize.newton import Minimum, Step
 MAX_EVALUATIONS = 100_000
 TOLERANCE = 1e-14
 STEP_TOLERANCE = 1e-10
+# Method -> NLopt's name of it.
+ALGORITHMS = {"bobyqa": "LN_BOBYQA", "nelder_mead": "LN_NELDERMEAD", "sbplx": "LN_SBPLX", "cobyla": "LN_COBYLA"}
 
 
 def derivative_free(value, start, lower, method, *, max_evaluations=None, tolerance=None, report=None):
@@ -19,7 +21,7 @@ def derivative_free(value, start, lower, method, *, max_evaluations=None, tolera
     value : callable
         par -> float; an ArithmeticError counts as +infinity.
     start, lower : ndarray, shape (m,)
-    method : {"bobyqa", "nelder_mead"}
+    method : {"bobyqa", "nelder_mead", "sbplx", "cobyla"}
     max_evaluations : int or None
     tolerance : float or None
         Relative change of the value at which to stop.
@@ -30,7 +32,7 @@ def derivative_free(value, start, lower, method, *, max_evaluations=None, tolera
     """
     import nlopt
 
-    algorithm = {"bobyqa": nlopt.LN_BOBYQA, "nelder_mead": nlopt.LN_NELDERMEAD}[method]
+    algorithm = getattr(nlopt, ALGORITHMS[method])
     if method == "bobyqa" and len(start) == 1:      # NLopt's BOBYQA needs two parameters
         algorithm = nlopt.LN_COBYLA
     best = [np.array(start), math.inf]

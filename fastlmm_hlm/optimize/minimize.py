@@ -2,9 +2,9 @@
 
 import logging
 
-from fastlmm_hlm.optimize.derivative_free import derivative_free
+from fastlmm_hlm.optimize.derivative_free import ALGORITHMS, derivative_free
 from fastlmm_hlm.optimize.newton import MAX_EVALUATIONS, newton
-from fastlmm_hlm.optimize.quasi_newton import bfgs
+from fastlmm_hlm.optimize.quasi_newton import METHODS, bfgs
 
 log = logging.getLogger("fastlmm_hlm")
 
@@ -33,10 +33,10 @@ def minimize(criterion, start, control, report=None):
     Minimum, the optimizer's name
     """
     options = {"max_evaluations": control.max_evaluations, "tolerance": control.tolerance, "report": report}
-    if control.optimizer in ("bobyqa", "nelder_mead"):
+    if control.optimizer in ALGORITHMS:
         return derivative_free(criterion.value, start, criterion.lower(), control.optimizer, **options), control.optimizer
-    if control.optimizer == "bfgs":
-        return bfgs(criterion.evaluate, start, **options), "bfgs"
+    if control.optimizer in METHODS:
+        return bfgs(criterion.evaluate, start, method=control.optimizer, **options), control.optimizer
     most = control.max_evaluations or MAX_EVALUATIONS
     found = _newton_in_rounds(criterion, start, most, {k: options[k] for k in ("tolerance", "report") if options[k] is not None})
     if found.status == "converged" or found.evaluations >= most:

@@ -1,4 +1,4 @@
-"""BFGS on the exact gradient (SciPy's), for criteria on which Newton's steps stall."""
+"""BFGS and L-BFGS on the exact gradient (SciPy's), for criteria on which Newton's steps stall."""
 
 import math
 
@@ -8,12 +8,14 @@ from fastlmm_hlm.optimize.newton import Minimum, Step
 
 MAX_EVALUATIONS = 200
 GRADIENT_TOLERANCE = 1e-7
+# Method -> SciPy's name of it, and options beside the gradient's.
+METHODS = {"bfgs": ("BFGS", {}), "lbfgs": ("L-BFGS-B", {"ftol": 0.0})}
 
 
-def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None):
-    """Minimize with BFGS updates.
+def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None, method="bfgs"):
+    """Minimize with BFGS updates, of the whole matrix or with limited memory ("lbfgs").
 
-    Parameters are as for `newton`; `tolerance` is the largest component of the
+    Other parameters are as for `newton`; `tolerance` is the largest component of the
     gradient at which to stop.
 
     Returns
@@ -43,7 +45,8 @@ def bfgs(evaluate, start, *, max_evaluations=None, tolerance=None, report=None):
     gtol = GRADIENT_TOLERANCE if tolerance is None else tolerance
     status, message = "converged", ""
     try:
-        result = optimize.minimize(objective, start, jac=True, method="BFGS", options={"gtol": gtol})
+        name, options = METHODS[method]
+        result = optimize.minimize(objective, start, jac=True, method=name, options={"gtol": gtol, **options})
         if not result.success and (best[0] is None or np.abs(best[0].gradient).max() > 1e-3):
             status, message = "failed", result.message
     except StopIteration:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from some_models import crossed_slopes, fitted
 
-from fastlmm_hlm import datasets, lmer
+from fastlmm_hlm import datasets, lmer, summary
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
 from fastlmm_hlm.inference.labels import make_unique
 
@@ -230,6 +230,30 @@ def test_rePCA_gives_lme4s_importance():
     np.testing.assert_allclose(table.loc["Standard deviation"], [0.9669, 0.23088], atol=6e-5)
     np.testing.assert_allclose(table.loc["Proportion of Variance"], [0.9460, 0.05395], atol=6e-5)
     np.testing.assert_allclose(table.loc["Cumulative Proportion"], [0.9460, 1.0], atol=6e-5)
+
+
+def test_rePCA_and_its_summary_print_as_in_R():
+    components = fitted("slopes").rePCA()
+    # R 4.2.2, lme4 1.1-31: print(summary(rePCA(fit)))
+    assert str(summary(components)) == """$Subject
+Importance of components:
+                         [,1]    [,2]
+Standard deviation     0.9669 0.23088
+Proportion of Variance 0.9460 0.05395
+Cumulative Proportion  0.9460 1.00000
+"""
+    lines = str(components).splitlines()
+    assert lines[:2] == ["$Subject", "Standard deviations (1, .., p=2):"] and lines[2].startswith("[1] 0.96685")
+    assert lines[4:6] == ["Rotation (n x k) = (2 x 2):", "            [,1]        [,2]"]
+
+
+def test_rePCA_is_a_frame_too():
+    components = fitted("nested").rePCA()
+    frame = components.to_frame()
+    assert list(frame) == ["group", "component", "sdev", "proportion", "cumulative"] and list(frame["group"]) == list(components)
+    np.testing.assert_allclose(frame["proportion"], 1.0)
+    assert list(components.summary()) == list(components)
+    np.testing.assert_array_equal(components.summary()["batch"], components["batch"].importance())
 
 
 def test_rePCA_decomposes_the_relative_covariance(fit):
