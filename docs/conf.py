@@ -44,9 +44,12 @@ nb_merge_streams = True
 # --- reference ---------------------------------------------------------------------
 
 nitpicky = True
+smartquotes = False
 nitpick_ignore = [("py:class", "fastlmm_hlm.report.parts.SummaryParts")]       # what the printed tables are made from
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"         # users do not make results themselves
+# Users do not make results themselves: no signatures of classes, and no __init__ in their place.
+autodoc_class_signature = "separated"
+autodoc_default_options = {"exclude-members": "__init__, __new__"}
 autosummary_generate = False
 napoleon_google_docstring = False
 napoleon_use_param = False

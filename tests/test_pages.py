@@ -1,7 +1,11 @@
 """The code cells of the site's pages run, one after the other, and warn only where the page says so."""
 
 import pathlib
+import re
+import subprocess
+from functools import lru_cache
 
+import numpy as np
 import pytest
 
 from docs.ext.examples import Example, cells, run
@@ -10,10 +14,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if cells(path.read_text(encoding="utf-8"))]
 
 
+@lru_cache
+def printed(path):
+    """What the cells of a page print, all run one after the other in one process."""
+    return run(cells(path.read_text(encoding="utf-8")), ROOT)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_the_cells_of_a_page_run(path):
-    found = cells(path.read_text(encoding="utf-8"))
-    assert len(run(found, ROOT)) == len(found)
+    assert len(printed(path)) == len(cells(path.read_text(encoding="utf-8")))
 
 
 def test_the_pages_are_found():
@@ -22,7 +31,7 @@ def test_the_pages_are_found():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_with_cells_has_the_head_without_which_they_do_not_run(path):
-    assert path.read_text(encoding="utf-8").startswith("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n")
+    assert re.match("---\nfile_format: mystnb\nkernelspec:\n  name: python3\n(.+\n)*---\n", path.read_text(encoding="utf-8"))
 
 
 def test_cells_are_found_with_their_tags():
@@ -34,3 +43,57 @@ def test_cells_are_found_with_their_tags():
 def test_a_cell_that_fails_or_warns_unasked_is_noticed(source, warns):
     with pytest.raises(AssertionError):
         run([Example(source, warns=warns)], ROOT)
+
+
+# What R prints has 4 to 7 digits, and the two optimizers stop up to 1e-4 apart.
+SAME_NUMBER = 5e-4
+# Drawn at random, by each program for itself.
+SIMULATED = {"exact", "confint_boot"}
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
+
+
+def pairs(text):
+    """(name of R's output, numbers of the cells beside it) of a page."""
+    parts = re.split(r"^```\{r-output\} (\w+)\n(:alone:\n)?```$", text, flags=re.MULTILINE)
+    first = len(cells(parts[0]))
+    for name, alone, rest in zip(parts[1::3], parts[2::3], parts[3::3]):
+        beside = re.match(r"(?:\s*^```\{code-cell\}\n.*?^```$)*", rest, flags=re.MULTILINE | re.DOTALL)[0]
+        if not alone:
+            yield name, range(first, first + len(cells(beside)))
+        first += len(cells(rest))
+
+
+@pytest.mark.parametrize("stem", ["coming_from_r", "tutorial_classroom"])
+def test_the_numbers_beside_those_of_r_are_the_same(stem):
+    path, compared = ROOT / "docs" / f"{stem}.md", 0
+    for name, beside in pairs(path.read_text(encoding="utf-8")):
+        theirs = np.array(NUMBER.findall((ROOT / "docs" / "r_output" / f"{name}.txt").read_text(encoding="utf-8")), dtype=float)
+        for word in NUMBER.findall("".join(printed(path)[k] for k in beside)):
+            if "." in word and name not in SIMULATED:       # whole numbers are labels of rows, too
+                nearest = theirs[np.abs(theirs - float(word)).argmin()]
+                assert float(word) == pytest.approx(nearest, rel=SAME_NUMBER, abs=SAME_NUMBER), name
+                compared += 1
+    assert compared >= (300 if stem == "coming_from_r" else 10)
+
+
+def words(text):
+    """Words and numbers of R's output, numbers as floats."""
+    return [float(word) if NUMBER.fullmatch(word) else word for word in text.split()]
+
+
+@pytest.mark.parity
+def test_r_prints_what_is_stored(tmp_path):
+    subprocess.run(["Rscript", "--vanilla", "docs/r_output/make_r_output.R", str(tmp_path)], cwd=ROOT, check=True)
+    stored = sorted(path.name for path in (ROOT / "docs" / "r_output").glob("*.txt"))
+    assert stored == sorted(path.name for path in tmp_path.iterdir()) and len(stored) > 50
+    for name in stored:
+        now, then = words((tmp_path / name).read_text()), words((ROOT / "docs" / "r_output" / name).read_text())
+        assert len(now) == len(then), name
+        for a, b in zip(now, then):
+            assert a == (pytest.approx(b, rel=SAME_NUMBER, abs=SAME_NUMBER) if isinstance(b, float) else b), (name, a, b)
+
+
+def test_every_output_of_r_is_shown_on_a_page():
+    shown = [name for path in PAGES for name in re.findall(r"^```\{r-output\} (\w+)$", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    stored = {path.stem for path in (ROOT / "docs" / "r_output").glob("*.txt")} - {"versions"}
+    assert set(shown) == stored

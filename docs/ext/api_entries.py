@@ -36,7 +36,7 @@ def expanded(match):
     """One api-entries block as an eval-rst block."""
     module, lines = match[1], match[2].splitlines()
     names = [line.partition(":")[0].strip() for line in lines]
-    table = [".. autosummary::", "   :nosignatures:", "", *(f"   ~{module}.{name}" for name in names), ""]
+    table = [".. currentmodule:: None", "", ".. autosummary::", "   :nosignatures:", "", *(f"   ~{module}.{name}" for name in names), ""]
     entries = [row for line in lines for row in entry(module, line)]
     return "\n".join(["```{eval-rst}", *table, *entries, "```"])
 
