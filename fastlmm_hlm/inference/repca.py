@@ -11,7 +11,9 @@ from fastlmm_hlm.errors import UnknownNameError
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """Attributes
+    """Principal components of the random effects of one grouping factor.
+
+    Attributes
     ----------
     sdev : ndarray (c,)
         Standard deviations relative to sigma, decreasing.
