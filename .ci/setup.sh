@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Prepare this machine and .venv:  .ci/setup.sh build | test
+# Prepare this machine and .venv:  .ci/setup.sh build | test | docs
 #
 # build  a C compiler, CHOLMOD and a virtual environment with the package
-# test   the same with R, lme4, rpy2 and the test tools
+# test   the same with R, lme4, rpy2, the test tools and what the documentation is built with
+# docs   build, with what the documentation is built with
 #
 # Looks first, installs only what is missing: system packages with apt-get when
 # that is allowed (root, or sudo without a password), the rest with pip.
@@ -13,8 +14,9 @@ cd "$(dirname "$0")/.."
 purpose=${1:-}
 case "$purpose" in
     build) extras="plots arrow" ;;
-    test) extras="plots arrow test r" ;;
-    *) echo "setup.sh: got '$purpose', expected 'build' or 'test'" >&2; exit 2 ;;
+    test) extras="plots arrow test r docs" ;;
+    docs) extras="plots arrow docs" ;;
+    *) echo "setup.sh: got '$purpose', expected 'build', 'test' or 'docs'" >&2; exit 2 ;;
 esac
 
 BUILD_PACKAGES="gcc libc6-dev make pkg-config libsuitesparse-dev python3-dev python3-venv"

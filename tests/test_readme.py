@@ -1,65 +1,42 @@
 """The Python examples of the documents run, and print what the documents show."""
 
 import importlib
-import json
 import pathlib
 import re
-import subprocess
-import sys
 from functools import lru_cache
 
 import pytest
 
 import fastlmm_hlm
+from docs.ext.examples import Example, examples, run
 from fastlmm_hlm.inference.emmeans import EmmGrid
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/inference.md")}
 README = DOCUMENTS["README.md"]
-PROGRAM = """
-import json, sys, matplotlib
-matplotlib.use("Agg")
-space = {}
-for source in json.load(sys.stdin):
-    exec(compile(source, "example", "exec"), space)
-    print("\\f", end="")
-"""
-
-
-def examples(text):
-    """(source, expected output or None) of every python block, the output being a text block right after it."""
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    following = [*blocks[1:], ("", "")]
-    return [(source, output if kind == "text" else None)
-            for (language, source), (kind, output) in zip(blocks, following) if language == "python"]
-
-
 EXAMPLES = [(name, k) for name, text in DOCUMENTS.items() for k in range(len(examples(text)))]
 
 
 @lru_cache
 def outputs(name):
     """What each example of a document prints, all run one after the other in one process."""
-    sources = json.dumps([source for source, _ in examples(DOCUMENTS[name])])
-    run = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], input=sources, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.split("\f")[:-1]
+    return run(examples(DOCUMENTS[name]), ROOT)
 
 
 def test_the_examples_are_found():
     assert len(examples(README)) >= 5 and len(examples(DOCUMENTS["docs/inference.md"])) >= 10
-    assert examples("```python\na\n```\n\n```text\nb\n```\n```python\nc\n```\n") == [("a\n", "b\n"), ("c\n", None)]
+    assert examples("```python\na\n```\n\n```text\nb\n```\n```python\nc\n```\n") == [Example("a\n", "b\n"), Example("c\n")]
 
 
 @pytest.mark.parametrize("name, number", EXAMPLES)
 def test_an_example_prints_what_the_document_shows(name, number):
-    expected = examples(DOCUMENTS[name])[number][1] or ""
+    expected = examples(DOCUMENTS[name])[number].shown or ""
     assert outputs(name)[number].rstrip() == expected.rstrip()
 
 
 def test_the_block_from_r_differs_from_ours_only_where_the_text_says():
-    ours = next(output for _, output in examples(README) if output and output.startswith("Linear mixed model"))
+    ours = next(e.shown for e in examples(README) if e.shown and e.shown.startswith("Linear mixed model"))
     theirs = re.search(r"^```r\n.*?^> summary\(fit\)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL).group(1)
     theirs = [line for line in theirs.splitlines() if line != "   Data: sleepstudy"]
     different = [(a, b) for a, b in zip(ours.splitlines(), theirs, strict=True) if a != b]

@@ -48,8 +48,8 @@ def confint(fit, parm=None, level=0.95, method="profile", nsim=500, boot_type="p
     ----------
     fit : LinearMixedModel
     parm : optional
-        Parameters: numbers from 0, names, "theta_" (standard deviations, correlations and
-        sigma) or "beta_" (fixed effects); all by default.
+        Parameters: numbers from 0, names, ``"theta_"`` (standard deviations, correlations and
+        sigma) or ``"beta_"`` (fixed effects); all by default.
     level : float
     method : {"profile", "Wald", "boot"}
         Likelihood profiles (exact limits: every one is solved for); normal theory, for the

@@ -266,11 +266,11 @@ def profile(fit, which=None, alphamax=0.01, delta=None, signames=True, levels=LE
     ----------
     fit : LinearMixedModel
     which : optional
-        Parameters: numbers from 0, names, "theta_" (standard deviations, correlations and
-        sigma) or "beta_" (fixed effects); all by default.
+        Parameters: numbers from 0, names, ``"theta_"`` (standard deviations, correlations and
+        sigma) or ``"beta_"`` (fixed effects); all by default.
     alphamax : float
         The profile goes as far as a test on all parameters together at this level:
-        |zeta| <= sqrt of the chi-square quantile, as in lme4.
+        ``|zeta|`` <= sqrt of the chi-square quantile, as in lme4.
     delta : float, optional
         Step of zeta; by default an eighth of that.
     signames : bool

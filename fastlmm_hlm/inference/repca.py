@@ -13,7 +13,9 @@ from fastlmm_hlm.report.repca import components_text, importance_text
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """Attributes
+    """Principal components of the random effects of one grouping factor.
+
+    Attributes
     ----------
     sdev : ndarray (c,)
         Standard deviations relative to sigma, decreasing.

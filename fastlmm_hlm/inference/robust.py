@@ -184,7 +184,7 @@ def coef_test(fit, vcov="CR2", cluster=None, test="Satterthwaite"):
     Returns
     -------
     CoefTest
-        DataFrame with columns Coef, beta, SE, tstat and, per test, df_ and p_
+        DataFrame with columns Coef, beta, SE, tstat and, per test, ``df_`` and ``p_``
         followed by z, t, tp or Satt; prints as clubSandwich does.
 
     Raises

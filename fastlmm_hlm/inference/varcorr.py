@@ -39,7 +39,8 @@ class VarCorr(Mapping):
     ----------
     sc : float
         Residual standard deviation.
-    stddev : dict of Series, correlation : dict of DataFrame
+    stddev : dict of Series
+    correlation : dict of DataFrame
     """
 
     def __init__(self, names, columns, covariances, sigma, correlated):

@@ -32,7 +32,7 @@ class Likelihood:
 
     @property
     def npar(self):
-        """Parameters: fixed effects, covariance parameters, sigma."""
+        """Number of parameters (fixed effects, covariance parameters, sigma)."""
         return self._estimates.p + sum(t.covariance.size for t in self._terms) + 1
 
     def logLik(self, REML=None):  # noqa: N802, N803

@@ -1,0 +1,1 @@
+"""The documentation site; a package so that the tests can import docs.ext."""
