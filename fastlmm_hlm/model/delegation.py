@@ -13,6 +13,7 @@ FUNCTIONS = {
     "emmeans": "emmeans emtrends joint_tests ref_grid",
     "lines": "group_lines group_slopes population_line",
     "performance": "icc model_performance r2",
+    "predict": "predict",
     "profile": "profile",
     "ranova": "ranova",
     "robust": "coef_test vcov_robust",
