@@ -7,7 +7,7 @@
  */
 #include "flmm.h"
 
-#define ROWS 1024         /* rows whose sums stay in L1 while column after column is added */
+#define ROWS 256          /* rows whose sums, and effects, stay in L1 while column after column is added */
 
 int flmm_add_fixed(int64_t n, int32_t p, const flmm_column *x, const double *beta, double *out)
 {
@@ -38,6 +38,12 @@ int flmm_add_fixed(int64_t n, int32_t p, const flmm_column *x, const double *bet
     return FLMM_OK;
 }
 
+/* One effect of a level; zero, and not left out, for -1, so that a missing value stays missing. */
+static double effect_of(const double *b, int32_t code, int32_t nc, int32_t c)
+{
+    return code < 0 ? 0.0 : b[(ptrdiff_t)code * nc + c];
+}
+
 int flmm_add_effects(int64_t n, int32_t nc, int32_t nl, const int32_t *level, const flmm_column *z,
                      const double *b, double *out)
 {
@@ -56,12 +62,16 @@ int flmm_add_effects(int64_t n, int32_t nc, int32_t nl, const int32_t *level, co
         const int32_t *code = level + first;
         double *sums = out + first;
         for (int32_t c = 0; c < nc; c++) {
-            const double *v = z[c].values ? z[c].values + first : NULL;
             const double centre = z[c].centre;
+            if (!z[c].values) {
+                for (int64_t j = 0; j < count; j++) {
+                    sums[j] += effect_of(b, code[j], nc, c) * (1.0 - centre);
+                }
+                continue;
+            }
+            const double *v = z[c].values + first;
             for (int64_t j = 0; j < count; j++) {
-                /* 0 times a missing value is missing, for a level without effects too */
-                const double effect = code[j] < 0 ? 0.0 : b[(ptrdiff_t)code[j] * nc + c];
-                sums[j] += effect * ((v ? v[j] : 1.0) - centre);
+                sums[j] += effect_of(b, code[j], nc, c) * (v[j] - centre);
             }
         }
     }
