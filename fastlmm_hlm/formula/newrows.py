@@ -83,6 +83,8 @@ class NewRows:
         Random terms that are wanted, positions in ``spec.random_terms``.
     fixed : bool
         Whether the fixed part and the offset are wanted.
+    offset : bool
+        False where the offset comes from elsewhere.
     caller : str
         Whose name an error bears.
 
@@ -94,7 +96,7 @@ class NewRows:
         If a column is missing.
     """
 
-    def __init__(self, spec, newdata, terms=(), fixed=True, caller="predict"):
+    def __init__(self, spec, newdata, terms=(), fixed=True, caller="predict", offset=True):
         try:
             self.source = DataColumns(newdata)
         except FastlmmError as error:
@@ -102,9 +104,10 @@ class NewRows:
         self.n, self.index = self.source.n, self.source.index
         if self.n == 0:
             raise DataError(f"{caller}: newdata has 0 rows; give at least one.")
-        if fixed:
+        if fixed and offset:
             spec.refuse_vector_offset()
         self.spec, self.fixed, self.caller = spec, fixed, caller
+        self.offset_nodes = spec.offset_nodes if fixed and offset else ()
         self.random = [spec.random_terms[i] for i in terms]
         self._read_columns()
         whole, self.matchers = self.whole(), {}
@@ -116,7 +119,7 @@ class NewRows:
     def _read_columns(self):
         """Read each column once, before threads ask for it."""
         nodes = [node for recipe in self._recipes() for node in recipe.variables()]
-        nodes += self.spec.offset_nodes if self.fixed else ()
+        nodes += self.offset_nodes
         groups = [part for term in self.random for part in group_components(term.group_node)]
         for name in dict.fromkeys(name for node in [*nodes, *groups] for name in column_names(node)):
             if name in self.source or name not in ("T", "F", "pi"):
@@ -167,12 +170,12 @@ class NewRows:
         codes = {name: matcher.codes(rows) for name, matcher in self.matchers.items()}
         return BlockOfRows(
             n, x, [term.recipe.columns_of(evaluator) for term in self.random],
-            [codes[deparse(term.group_node)] for term in self.random], self._offset(evaluator) if self.fixed else None,
+            [codes[deparse(term.group_node)] for term in self.random], self._offset(evaluator),
         )
 
     def _offset(self, evaluator):
         total = None
-        for node in self.spec.offset_nodes:
+        for node in self.offset_nodes:
             part = as_numbers(evaluator.variable(node, asker="the model"), "offset", f"offset({deparse(node)})")
             total = part if total is None else total + part
         return total
@@ -191,14 +194,17 @@ class NewRows:
                 self._refuse(deparse(term.group_node), new, missing)
 
     def _refuse(self, name, new, missing):
-        zero = "allow_new_levels=True takes their effects as zero"
+        if self.caller == "predict":
+            hint = "allow_new_levels=True takes their effects as zero, and re_form='NA' leaves all random effects out"
+        else:
+            hint = "allow_new_levels=True draws their effects from the model"
         if new:
             shown = ", ".join(new[:10]) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
             raise DataError(
                 f"{self.caller}: newdata has the level{'s' if len(new) > 1 else ''} {shown} of the grouping factor {name}, which "
-                f"the fit did not see; {zero}, re_form='NA' leaves all random effects out."
+                f"the fit did not see; {hint}."
             )
         raise DataError(
             f"{self.caller}: the grouping factor {name} is missing in {missing} row{'s' if missing > 1 else ''} of newdata; "
-            f"leave these rows out, or {zero}."
+            f"leave these rows out, or {hint}."
         )

@@ -17,6 +17,7 @@ FUNCTIONS = {
     "profile": "profile",
     "ranova": "ranova",
     "robust": "coef_test vcov_robust",
+    "simulate": "simulate",
     "step": "step",
     "tidy": "augment glance hatvalues tidy",
 }
