@@ -107,7 +107,8 @@ def predict(
     if se_fit:
         columns["se_fit"] = out.se
     if interval:
-        half = _quantile(level, out.df) * np.sqrt(out.se**2 + (0.0 if weight is None else own._estimates.sigma**2 / weight))
+        error = own._estimates.sigma**2 / (1.0 if weight is None else weight) if interval == "prediction" else 0.0
+        half = _quantile(level, out.df) * np.sqrt(out.se**2 + error)
         columns |= {"lwr": out.fit - half, "upr": out.fit + half}
     return _labelled(columns, rows, na_action)
 

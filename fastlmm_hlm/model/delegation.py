@@ -14,6 +14,7 @@ FUNCTIONS = {
     "lines": "group_lines group_slopes population_line",
     "performance": "icc model_performance r2",
     "predict": "predict",
+    "predictinterval": "predict_interval",
     "profile": "profile",
     "ranova": "ranova",
     "robust": "coef_test vcov_robust",

@@ -24,7 +24,7 @@ GENERICS = (
     "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
     "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
     "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
-    "ngrps nobs population_line predict profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma simulate step summary "
+    "ngrps nobs population_line predict predict_interval profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma simulate step summary "
     "tidy update vcov vcov_robust weights"
 ).split()
 
