@@ -130,6 +130,30 @@ int flmm_pairs_nested_fill(int64_t n, int32_t nc_f, const int32_t *level_f, cons
 /* out = minimum, maximum, mean, standard deviation (divisor n) of a column, in one pass. */
 void flmm_column_moments(int64_t n, const double *values, double *out);
 
+/* --- prediction (predict.c) ------------------------------------------------------ */
+
+/* out += X beta over n rows.
+ *
+ * x [p], beta [p]
+ * out [n]          in/out
+ *
+ * A missing value (NaN) in a column makes its row NaN, also where beta is zero.
+ * Cost: n p multiply-adds; every column is read once.  No allocation.
+ */
+int flmm_add_fixed(int64_t n, int32_t p, const flmm_column *x, const double *beta, double *out);
+
+/* out += Z b of one grouping factor:  out_j += sum_c z_jc b[level_j][c].
+ *
+ * level [n]        0 <= level[j] < nl, or -1 for a level whose effects are zero
+ * z     [nc]       columns of the factor's terms
+ * b     [nl * nc]  effects, level by level
+ * out   [n]        in/out
+ *
+ * Returns FLMM_OK, or FLMM_BAD_LEVEL with out untouched.
+ */
+int flmm_add_effects(int64_t n, int32_t nc, int32_t nl, const int32_t *level, const flmm_column *z,
+                     const double *b, double *out);
+
 /* --- other responses for the same model (responses.c) ------------------------ */
 
 /* Sums of several responses by level:

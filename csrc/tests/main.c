@@ -14,6 +14,7 @@ int main(int argc, char **argv)
     test_memory();
     test_working();
     test_responses();
+    test_predict();
     test_fuzz(argc > 1 ? atoi(argv[1]) : 3000);
     return check_end();
 }

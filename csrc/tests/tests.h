@@ -10,6 +10,7 @@ void test_routes(void);
 void test_memory(void);
 void test_working(void);
 void test_responses(void);
+void test_predict(void);
 void test_fuzz(int rounds);
 
 #endif

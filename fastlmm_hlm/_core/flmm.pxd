@@ -70,6 +70,9 @@ cdef extern from "flmm.h" nogil:
     int flmm_pairs_nested(int64_t, int32_t, const int32_t *, int32_t, const int32_t *, int32_t *)
     int flmm_pairs_nested_fill(int64_t, int32_t, const int32_t *, const flmm_column *, int32_t,
                                const flmm_column *, const double *, const int64_t *, double *)
+    int flmm_add_fixed(int64_t n, int32_t p, const flmm_column *x, const double *beta, double *out)
+    int flmm_add_effects(int64_t n, int32_t nc, int32_t nl, const int32_t *level, const flmm_column *z,
+                         const double *b, double *out)
     int flmm_crossprod_responses(int64_t, int32_t, int32_t, const int32_t *, const flmm_column *, int64_t,
                                  const double *, const double *, double *)
     void flmm_put_response(int32_t, int32_t, const int32_t *, const int32_t *, const double *, const double *,

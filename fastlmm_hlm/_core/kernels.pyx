@@ -152,6 +152,46 @@ def crossprod_factor(
     check(status)
 
 
+def add_fixed(
+    Columns x,                        # IN      p columns
+    const double[::1] beta,           # IN      (p,)
+    double[::1] out,                  # IN/OUT  (n,)
+):
+    """Add X beta to out; a missing value makes its row missing."""
+    cdef int status
+    cdef Py_ssize_t n = out.shape[0]
+    check_rows(n, x, "X")
+    if beta.shape[0] != x.size:
+        raise ValueError(f"beta has {beta.shape[0]} elements, X {x.size} columns")
+    if n == 0 or x.size == 0:
+        return
+    with nogil:
+        status = flmm.flmm_add_fixed(n, x.size, x.ptr, &beta[0], &out[0])
+    check(status)
+
+
+def add_effects(
+    const int32_t[::1] level,         # IN      (n,), -1 for a level whose effects are zero
+    Columns z,                        # IN      nc columns
+    const double[:, ::1] b,           # IN      (nl, nc)
+    double[::1] out,                  # IN/OUT  (n,)
+):
+    """Add Z b of one grouping factor to out."""
+    cdef int status
+    cdef Py_ssize_t n = out.shape[0]
+    cdef int nl = <int>b.shape[0]
+    check_rows(n, z, "Z")
+    if level.shape[0] != n:
+        raise ValueError(f"level codes have {level.shape[0]} rows, expected {n}")
+    if b.shape[1] != z.size:
+        raise ValueError(f"b has {b.shape[1]} columns, Z {z.size}")
+    if n == 0 or z.size == 0 or nl == 0:
+        return
+    with nogil:
+        status = flmm.flmm_add_effects(n, z.size, nl, &level[0], z.ptr, &b[0, 0], &out[0])
+    check(status)
+
+
 def nested_pairs(const int32_t[::1] level_f, int nl_f, const int32_t[::1] level_g, int nl_g):
     """Which level of g each level of f lies in, without sorting; None if some lies in several.
 

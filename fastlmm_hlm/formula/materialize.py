@@ -142,17 +142,42 @@ class MatrixRecipe:
         DataError
             For a level that the fit did not see, or another kind of value.
         """
-        values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
-        if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
-            columns = DirectColumns(n).of(self.terms, values)[0]
-        else:
-            from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
-
-            spec = formulaic_spec(self.terms) if self._spec is None else self._spec
-            columns = formulaic_columns(spec, values, n)[0]
-        matrix = dense_matrix(columns, n)
+        matrix = dense_matrix(self._rebuilt(variables, n), n)
         matrix[np.isnan(matrix).any(axis=1)] = np.nan
         return matrix
+
+    def _rebuilt(self, variables, n):
+        values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
+        if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
+            return DirectColumns(n).of(self.terms, values)[0]
+        from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
+
+        return formulaic_columns(formulaic_spec(self.terms) if self._spec is None else self._spec, values, n)[0]
+
+    def variables(self):
+        """The expressions that the columns are made of, list of Node."""
+        return [self.terms.variables[name] for name in self._used()]
+
+    def columns_of(self, evaluator):
+        """Make the columns from new data.
+
+        Parameters
+        ----------
+        evaluator : Evaluator
+
+        Returns
+        -------
+        list of (ndarray of float64, shape (n,), or None)
+            As from `build`; NaN where something is missing.
+
+        Raises
+        ------
+        DataError
+            As for `rebuild`.
+        """
+        values = {name: evaluator.variable(self.terms.variables[name], asker="the model") for name in self._used()}
+        columns = self._rebuilt(values, evaluator.n)
+        return [None if column is None else np.ascontiguousarray(column, dtype=np.float64) for column in columns]
 
     def subset(self, terms, names):
         """The recipe of a matrix with fewer terms, each coded as here.

@@ -122,13 +122,22 @@ class DesignSpec:
         DataError
             If the fit's offset was a vector without a name in the data.
         """
-        if self.offset_is_vector:
-            raise DataError("the model was fitted with offset= as a vector, so the offset of new data is not known; fit it with offset= as a column name, or with offset(column) in the formula.")
+        self.refuse_vector_offset()
         evaluator = self._evaluator(newdata)
         total = np.zeros(evaluator.n)
         for node in self.offset_nodes:
             total = total + as_numbers(evaluator.variable(node, asker="the model"), "offset", f"offset({deparse(node)})")
         return total
+
+    def refuse_vector_offset(self):
+        """Refuse new data where the fit's offset was a vector.
+
+        Raises
+        ------
+        DataError
+        """
+        if self.offset_is_vector:
+            raise DataError("the model was fitted with offset= as a vector, so the offset of new data is not known; fit it with offset= as a column name, or with offset(column) in the formula.")
 
     def _evaluator(self, newdata):
         return Evaluator(DataColumns(newdata), state=self.state, levels=self.levels)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, FastlmmError, FastlmmWarning, warn_user
 from fastlmm_hlm.inference.boot_intervals import boot_intervals
+from fastlmm_hlm.inference.progress import ProgressBar
 from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence, simulator_of
 from fastlmm_hlm.report.boot import boot_html, boot_text
@@ -135,7 +136,7 @@ def bootMer(fit, FUN, nsim=1, seed=None, use_u=False, type="parametric", progres
     t = np.full((nsim, len(t0)), np.nan)
     said = [Counter(), Counter(), Counter()]
     blocks = _blocks(nsim, processes, task.at_a_time)
-    with _bar(progress, nsim) as bar:
+    with ProgressBar(progress, nsim, "bootMer", "fit") as bar:
         for first, (values, *counts) in _run(task, blocks, processes):
             t[first : first + len(values)] = values
             for total, count in zip(said, counts):
@@ -315,26 +316,3 @@ def _run(task, blocks, processes):
         raise ArgumentError(
             f"bootMer: FUN cannot be sent to other processes ({problem}); define it in a module, or use processes=1."
         ) from None
-
-
-class _bar:
-    """A progress bar of tqdm, or None."""
-
-    def __init__(self, wanted, total):
-        self.made = None
-        if wanted:
-            try:
-                from tqdm.auto import tqdm
-            except ImportError:
-                raise FastlmmError(
-                    "bootMer: progress=True needs tqdm, which is not installed: pip install 'fastlmm_hlm[progress]'"
-                ) from None
-            self.made = tqdm(total=total, desc="bootMer", unit="fit")
-
-    def __enter__(self):
-        return self.made
-
-    def __exit__(self, *problem):
-        if self.made is not None:
-            self.made.close()
-

@@ -72,24 +72,37 @@ class ResponseSimulator:
         Relative covariance factors of the terms: b = sigma T u with u ~ N(0, I).
     b : list of ndarray (nl, nc), optional
         Random effects by grouping factor that are kept in every replicate
-        (lme4's ``use.u = TRUE``); None draws them.
+        (lme4's ``use.u = TRUE``); None draws them.  Levels of the design beyond these are
+        drawn in any case.
     residuals : ndarray (n,), optional
         Pearson residuals to draw from with replacement (semiparametric); None
         draws normal errors with variance sigma^2 / weight.
+    kept : list of ndarray of bool (nc,), optional
+        With b: the columns that are kept; all by default.
+    with_errors : bool
+        Whether e is added.
+    standard : callable, optional
+        ``standard(rng, shape)`` gives the standardized random effects u in the place of normal ones.
     """
 
-    def __init__(self, design, beta, sigma, templates, b=None, residuals=None):
+    def __init__(self, design, beta, sigma, templates, b=None, residuals=None, kept=None, with_errors=True, standard=None):
         self.design, self.sigma, self.residuals = design, sigma, residuals
+        self.with_errors, self.standard = with_errors, standard
         self.mean = design.fixed_part(beta)
         if design.offset is not None:
             self.mean = self.mean + design.offset
         self.factors = []
-        if b is not None:
-            self.mean = self.mean + sum(self._effects(factor, own) for factor, own in zip(design.factors, b))
-        else:
-            for f, factor in enumerate(design.factors):
-                T = template_of_factor(design.terms, templates, f, len(factor.columns))
-                self.factors.append((factor, sigma * T.T))
+        for f, factor in enumerate(design.factors):
+            c = len(factor.columns)
+            stays = np.full(c, b is not None) if kept is None else kept[f]
+            known = len(b[f]) if b is not None and stays.any() else 0
+            if known:
+                effects = np.zeros((len(factor.levels), c))
+                effects[:known] = np.where(stays, b[f], 0.0)
+                self.mean = self.mean + self._effects(factor, effects)
+            if not stays.all() or known < len(factor.levels):
+                T = template_of_factor(design.terms, templates, f, c)
+                self.factors.append((factor, sigma * T.T, known, stays))
         scale = 1.0 if residuals is not None else sigma
         self.scale = scale if design.weights is None else scale / np.sqrt(design.weights)
 
@@ -115,13 +128,28 @@ class ResponseSimulator:
         """
         y = np.empty(self.design.n) if out is None else out
         np.copyto(y, self.mean)
-        for factor, half in self.factors:
-            y += self._effects(factor, rng.standard_normal((len(factor.levels), len(half))) @ half)
+        for factor, half, known, stays in self.factors:
+            effects = self._standard(rng, (len(factor.levels), len(half))) @ half
+            effects[:known, stays] = 0.0                  # these are in the mean
+            y += self._effects(factor, effects)
+        if not self.with_errors:
+            return y
         if self.residuals is None:
             y += self.scale * rng.standard_normal(len(y))
         else:
             y += self.scale * self.residuals[rng.integers(0, len(y), len(y))]
         return y
+
+    def _standard(self, rng, shape):
+        if self.standard is None:
+            return rng.standard_normal(shape)
+        u = np.asarray(self.standard(rng, shape), dtype=float)
+        if u.shape != shape or not np.isfinite(u).all():
+            raise ArgumentError(
+                f"simulate: cluster_rand gave an array of shape {u.shape}{'' if np.isfinite(u).all() else ' with values not finite'}; "
+                f"expected finite numbers of shape {shape}: cluster_rand(rng, size), with mean 0 and variance 1."
+            )
+        return u
 
 
 def simulator_of(fit, use_u=False, type="parametric", caller="simulate"):

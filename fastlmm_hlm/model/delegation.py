@@ -24,10 +24,13 @@ FUNCTIONS = {
     "lsmeans": "difflsmeans ls_means",
     "modeltable": "model_table",
     "performance": "icc model_performance r2",
+    "predict": "predict",
+    "predictinterval": "predict_interval",
     "profile": "profile",
     "ranova": "ranova",
     "reliability": "reliability",
     "robust": "coef_test vcov_robust",
+    "simulate": "simulate",
     "step": "step",
     "tidy": "augment glance hatvalues tidy",
 }

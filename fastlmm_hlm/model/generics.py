@@ -1,6 +1,7 @@
 """lme4's functions: fixef(fit) is fit.fixef(), and so on."""
 
 from fastlmm_hlm.errors import ArgumentError
+from fastlmm_hlm.formula import Formula
 
 
 def _generic(name):
@@ -24,11 +25,26 @@ GENERICS = (
     "coef_test confint contest contest1D contestMD deviance df_residual difflsmeans drop1 emmeans emtrends "
     "expected_rank fitted fixef formula getME glance group_lines group_slopes hatvalues hlm_resid icc isGLMM isLMM "
     "isREML isSingular least_confounded logLik ls_means model_matrix model_performance ngrps nobs population_line "
-    "profile r2 ranef ranova rePCA ref_grid refit refitML reliability residuals sigma step summary tidy update vcov "
-    "vcov_robust weights"
+    "predict predict_interval profile r2 ranef ranova rePCA ref_grid refit refitML reliability residuals sigma "
+    "simulate step summary tidy update vcov vcov_robust weights"
 ).split()
 
 for _name in GENERICS:
     globals()[_name] = _generic(_name)
+
+_simulate_fit = globals()["simulate"]
+
+
+def simulate(model, nsim=1, seed=None, **kwargs):
+    """Responses drawn from a fit, or from a formula with parameters.
+
+    ``simulate(fit, ...)`` is ``fit.simulate(...)``; ``simulate("~ x + (1 | g)", nsim, seed, newdata=...,
+    newparams=...)`` needs no fit, see `fastlmm_hlm.inference.denovo.simulate_formula`.
+    """
+    if isinstance(model, (str, Formula)):
+        from fastlmm_hlm.inference.denovo import simulate_formula
+
+        return simulate_formula(model, kwargs.pop("newdata", None), kwargs.pop("newparams", None), nsim=nsim, seed=seed, **kwargs)
+    return _simulate_fit(model, nsim, seed, **kwargs)
 
 __all__ = list(GENERICS)

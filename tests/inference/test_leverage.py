@@ -7,8 +7,9 @@ from some_cases import fitted_case, reference
 from some_models import MODELS, fitted
 
 from fastlmm_hlm import getME, hatvalues, lmer
-from fastlmm_hlm.inference import leverage
-from fastlmm_hlm.inference.leverage import CoreBlocks, NestedBlocks, RowSolves, System, leverages
+from fastlmm_hlm.inference import jointrows, leverage
+from fastlmm_hlm.inference.jointrows import CoreRows, SolveRows, System, TreeRows
+from fastlmm_hlm.inference.leverage import leverages
 
 # Sums of up to a few hundred terms.
 ROUNDING = 1e-11
@@ -28,8 +29,8 @@ def hat_by_definition(fit):
 
 def by(way, fit, monkeypatch):
     """Leverages by one of the three ways."""
-    monkeypatch.setattr(System, "is_nested", lambda self: way is NestedBlocks)
-    monkeypatch.setattr(leverage, "LARGEST_CORE", -1 if way is RowSolves else 10**9)
+    monkeypatch.setattr(System, "is_nested", lambda self: way is TreeRows)
+    monkeypatch.setattr(jointrows, "LARGEST_CORE", -1 if way is SolveRows else 10**9)
     return leverages(fit)
 
 
@@ -38,7 +39,7 @@ def test_leverages_are_the_diagonal_of_the_hat_matrix(name, monkeypatch):
     fit = fitted(name)
     wanted, nested = hat_by_definition(fit), System(fit).is_nested()
     np.testing.assert_allclose(hatvalues(fit), wanted, rtol=0, atol=ROUNDING)
-    ways = [RowSolves, *([NestedBlocks] if nested else []), *([CoreBlocks] if len(System(fit).D) > 1 else [])]
+    ways = [SolveRows, *([TreeRows] if nested else []), *([CoreRows] if len(System(fit).D) > 1 else [])]
     for way in ways:
         np.testing.assert_allclose(by(way, fit, monkeypatch), wanted, rtol=0, atol=ROUNDING, err_msg=way.__name__)
 
@@ -51,9 +52,9 @@ def test_leverages_are_those_of_lme4(name):
 
 def test_chunks_do_not_show(monkeypatch):
     fit = fitted("crossed slopes")
-    whole = {way: by(way, fit, monkeypatch) for way in (CoreBlocks, RowSolves)}
+    whole = {way: by(way, fit, monkeypatch) for way in (CoreRows, SolveRows)}
     monkeypatch.setattr(leverage, "ROWS", 7)
-    monkeypatch.setattr(leverage, "ELEMENTS", 50)
+    monkeypatch.setattr(jointrows, "ELEMENTS", 50)
     for way, wanted in whole.items():
         np.testing.assert_allclose(by(way, fit, monkeypatch), wanted, rtol=0, atol=ROUNDING)
 
