@@ -13,9 +13,11 @@ FUNCTIONS = {
     "emmeans": "emmeans emtrends joint_tests ref_grid",
     "lines": "group_lines group_slopes population_line",
     "performance": "icc model_performance r2",
+    "power": "power_curve power_sim",
     "profile": "profile",
     "ranova": "ranova",
     "robust": "coef_test vcov_robust",
+    "simresiduals": "simulate_residuals",
     "step": "step",
     "tidy": "augment glance hatvalues tidy",
 }

@@ -21,10 +21,10 @@ def _generic(name):
 GENERICS = (
     "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
     "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
-    "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
+    "contest1D contestMD deviance df_residual drop1 emmeans emtrends extend fitted fixef formula getME glance "
     "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
-    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
-    "tidy update vcov vcov_robust weights"
+    "ngrps nobs population_line power_curve power_sim profile r2 ranef ranova rePCA ref_grid refit refitML "
+    "residuals sigma simulate_residuals step summary tidy update vcov vcov_robust weights with_parameters"
 ).split()
 
 for _name in GENERICS:
