@@ -61,6 +61,10 @@ def effects_in(factor, b, at):
 class RefittedResiduals:
     """Residuals of the model fitted again to each simulated response, beside those of the fit.
 
+    They are Pearson residuals over the residual standard deviation of their own fit.  Without
+    that the observed residuals, whose scale is the one that was simulated from, would be more alike to the
+    average than the simulated ones are.
+
     Parameters
     ----------
     fit : LinearMixedModel
@@ -84,14 +88,15 @@ class RefittedResiduals:
             if not refits.usable.all():
                 bad = first + int(np.argmin(refits.usable))
                 raise ConvergenceError(f"{caller}: the model could not be fitted to simulation {bad}; use refit=False.")
-            estimates.append((refits.beta, refits.b))
+            estimates.append((refits.beta, refits.b, refits.sigma))
             first = last
-        self.beta = np.concatenate([beta for beta, _ in estimates])
-        self.b = [np.concatenate(parts) for parts in zip(*(b for _, b in estimates))]
+        self.beta = np.concatenate([beta for beta, _, _ in estimates])
+        self.b = [np.concatenate(parts) for parts in zip(*(b for _, b, _ in estimates))]
+        self.sigma = np.concatenate([sigma for _, _, sigma in estimates])
         self.design, self.nsim = refitter.design, nsim
 
     def blocks(self, rows):
-        """As `Simulations.blocks`, of residuals y - fitted."""
+        """As `Simulations.blocks`, of standardized residuals."""
         design, e = self.design, self.fit._estimates
         for at, y, made in self.simulations.blocks(rows):
             X = np.column_stack([np.ones(len(y)) if c is None else c[at] for c in design.x_columns]) if design.p else np.zeros((len(y), 0))
@@ -102,6 +107,11 @@ class RefittedResiduals:
                 own = own - effects_in(factor, ours, at)
                 for i in range(self.nsim):
                     made[i] -= effects_in(factor, b[i], at)
+            made /= self.sigma[:, None]
+            own = own / e.sigma
+            if design.weights is not None:
+                made *= np.sqrt(design.weights[at])
+                own = own * np.sqrt(design.weights[at])
             yield at, own, made
 
 

@@ -6,9 +6,10 @@ R users know them from DHARMa.
 
 All tests compare a statistic of the observed data with that of each simulated data set
 (`simranks`), so the dependence of rows within groups is allowed for.  With refit=False
-the parameters are taken for known: since they were estimated from the same data, the data fit a
-little too well, and the tests reject too seldom.  With refit=True the model is fitted to every
-simulated data set as well, and p-values are uniform under the model.
+the parameters are taken for known: since they were estimated from the same data, these fit
+too well, p-values are too large, and little but a trend along the fitted values is found.  With
+refit=True the model is fitted to every simulated data set as well, standardized residuals are
+ranked among standardized residuals, and p-values are uniform under the model.
 
 A test of zero inflation is left out: a normal response has no zeros to count.
 """
@@ -45,8 +46,8 @@ def simulate_residuals(fit, nsim=250, seed=None, use_u=False, refit=False, group
         Keep the conditional modes of the random effects; by default new ones are drawn, as if
         every group were a new one.
     refit : bool
-        Fit the model to each simulated data set and compare residuals with residuals:
-        exact p-values under the model, for nsim refits more.
+        Fit the model to each simulated data set, and rank the standardized residuals (given the
+        random effects) among those of the refits: calibrated p-values, for nsim refits more.
     group : str or array, optional
         Residuals of the sums of these groups; see `SimulatedResiduals.recalculate`.
     keep_simulations : bool
@@ -91,7 +92,7 @@ def simulate_residuals(fit, nsim=250, seed=None, use_u=False, refit=False, group
     population = design.fixed_part(fit._estimates.beta)
     if design.offset is not None:
         population = population + design.offset
-    made = SimulatedResiduals(fit, source, population, design.y, sequence, bool(refit), keep_simulations)
+    made = SimulatedResiduals(fit, source, population, design.y, sequence, bool(refit), keep_simulations, use_u=bool(use_u))
     return made if group is None else made.recalculate(group)
 
 
@@ -107,12 +108,14 @@ class SimulatedResiduals:
         correlated with their estimates even when the model is right.
     observed : Series
     simulations : DataFrame (n, nsim) or None
+        With refit=True of standardized residuals.
     nsim : int
-    refit : bool
+    refit, use_u : bool
     """
 
-    def __init__(self, fit, source, fitted, observed, sequence, refit, keep, index=None):
+    def __init__(self, fit, source, fitted, observed, sequence, refit, keep, index=None, use_u=False):
         self._fit, self._source, self._sequence, self.refit, self._keep = fit, source, sequence, refit, keep
+        self.use_u = use_u
         self.nsim, n = source.nsim, len(observed)
         self._index = index
         kept = np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
@@ -166,7 +169,7 @@ class SimulatedResiduals:
         sums = [np.bincount(codes, weights=v, minlength=len(levels)) / over for v in (self._fitted, self._observed)]
         index = pd.Index(levels, name=group if isinstance(group, str) else None)
         source = Aggregated(self._source, codes, len(levels), aggregate == "mean")
-        return SimulatedResiduals(self._fit, source, *sums, self._sequence, self.refit, self._keep, index)
+        return SimulatedResiduals(self._fit, source, *sums, self._sequence, self.refit, self._keep, index, self.use_u)
 
     def _column(self, values, caller):
         """A column of the data by name, or values for the rows: ndarray (n,)."""
@@ -233,10 +236,11 @@ class SimulatedResiduals:
         """Whether quantiles of the residuals are level along the fitted values, or another predictor.
 
         The gradient of quantile regression (Koenker 2005, Quantile Regression, sec. 3.6) on
-        polynomials up to degree 3 in the ranks of the predictor, at the hypothesis that the
-        quantile of level tau is tau everywhere: S = sum_i (tau - 1(u_i <= tau)) z_i, and
-        S'S / (tau (1 - tau)) is chi-squared with 4 degrees of freedom for independent rows.  No
-        curve is fitted, so it costs one product of matrices for all simulated data sets.
+        orthonormal polynomials z of degrees 1 to 3 in the ranks of the predictor, at the hypothesis
+        that the quantile of level tau is the same everywhere: S = sum_i (tau - 1(u_i <= tau)) z_i, and
+        S'S / (tau (1 - tau)) is chi-squared with 3 degrees of freedom for independent rows.  No
+        curve is fitted, so it costs one product of matrices for all simulated data sets.  The
+        level itself is the concern of `test_uniformity`.
 
         Parameters
         ----------
@@ -286,8 +290,14 @@ class SimulatedResiduals:
         Raises
         ------
         ArgumentError
-            If a time occurs twice in a series, or the rows are too many.
+            If a time occurs twice in a series, or the rows are too many; with use_u=True and
+            refit=False, when estimated effects correlate the residuals of a group and simulated ones do not.
         """
+        if self.use_u and not self.refit:
+            raise ArgumentError(
+                "test_temporal: with use_u=True the estimates of the random effects correlate the residuals of a group, which "
+                "simulations that are not refitted do not show; use simulate_residuals(fit, use_u=True, refit=True), or use_u=False."
+            )
         if len(self._ranks.kept) < len(self):
             raise ArgumentError(
                 f"test_temporal: it needs the ranks of all rows, which are kept up to {MOST_ROWS:,}; there are {len(self):,}. "
@@ -332,12 +342,15 @@ class SimulatedResiduals:
         """
         residuals, curves = self.plot_data()
         said = [self.test_uniformity(), self.test_dispersion(), self.test_outliers()]
+        p = self.test_quantiles().p if np.ptp(self._fitted) > 0 else None
         return plot_simulated_residuals(residuals, curves, axes=axes, notes=[one.short for one in said],
-                                        band=simtests.band(self._ranks), p_quantiles=self.test_quantiles().p)
+                                        band=simtests.band(self._ranks), p_quantiles=p)
 
     def __str__(self):
-        how = "refitted" if self.refit else "not refitted"
+        how = "refitted" if self.refit else "not refitted: p-values are on the large side, refit=True calibrates them"
         tests = [self.test_uniformity(), self.test_dispersion(), self.test_outliers()]
+        if np.ptp(self._fitted) > 0:
+            tests.append(self.test_quantiles())
         lines = [f"Simulated residuals of {self._fit.formula}", f"{len(self):,} residuals, {self.nsim} simulations, {how}", "",
                  *(str(test) for test in tests)]
         return "\n".join(lines) + "\n"

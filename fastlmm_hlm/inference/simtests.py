@@ -88,14 +88,12 @@ def outliers(ranks, alternative):
 
 
 def _polynomials(x):
-    """Orthonormal polynomials of the ranks of x, (n, up to 4)."""
+    """Orthonormal polynomials of degrees 1 to 3 in the ranks of x, without those of too few values: (n, 0 to 3)."""
     from scipy.stats import rankdata
 
     r = rankdata(x)
-    if np.ptp(r) == 0:
-        return np.full((len(x), 1), 1.0 / np.sqrt(len(x)))
     degree = min(DEGREE, len(np.unique(r)) - 1)
-    return np.linalg.qr(np.vander((r - r.mean()) / np.ptp(r), degree + 1, increasing=True))[0]
+    return np.linalg.qr(np.vander((r - r.mean()) / max(np.ptp(r), 1.0), degree + 1, increasing=True))[0][:, 1:]
 
 
 def quantiles(ranks, x, levels):
@@ -108,11 +106,11 @@ def quantiles(ranks, x, levels):
     if not ((levels > 0) & (levels < 1)).all():
         raise ArgumentError(f"test_quantiles: quantiles = {levels.tolist()}; they must lie between 0 and 1.")
     Z, sets = _polynomials(x), ranks.nsim + 1
+    if not Z.shape[1]:
+        raise ArgumentError("test_quantiles: the predictor has the same value in all rows; give another as predictor=.")
     each = []
     for tau in levels:
-        below = np.array([(row < tau * sets).astype(np.float32) @ Z for row in ranks.ranks])    # (sets, columns)
-        whole = np.ceil(tau * sets) / sets
-        S = below - whole * Z.sum(axis=0)
+        S = np.array([(row < tau * sets).astype(float) @ Z for row in ranks.ranks])     # (sets, degrees); Z'1 = 0
         each.append((S**2).sum(axis=1) / (tau * (1.0 - tau)))
     each = np.array(each)
     p = share(each.sum(axis=0))
