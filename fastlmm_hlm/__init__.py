@@ -8,10 +8,10 @@ from fastlmm_hlm.inference.emmeans import contrast, joint_tests, pairs
 from fastlmm_hlm.inference.modcomp import KRmodcomp, SATmodcomp
 from fastlmm_hlm.inference.pbmodcomp import PBmodcomp
 from fastlmm_hlm.inference.performance import compare_performance
+from fastlmm_hlm.inference.powertests import fcompare
 from fastlmm_hlm.inference.rlrt import exactLRT, exactRLRT
 from fastlmm_hlm.inference.showtests import show_tests
 from fastlmm_hlm.inference.step import get_model
-from fastlmm_hlm.inference.powertests import fcompare
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
 from fastlmm_hlm.model.given import make_lmer

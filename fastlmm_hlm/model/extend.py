@@ -233,7 +233,7 @@ def on_rows(fit, newdata, take, seed=None, caller="extend"):
     specs = [replace(own, levels=part.levels) for own, part in zip(spec.random_terms, frame.random)]
     return like(fit, fitted, Rows(design, newdata.index, None, len(newdata)), _settings=settings,
                 _spec=replace(spec, random_terms=specs), _dropped={}, _missing={}, _kept_columns=fit._kept_columns[kept],
-                _grid_facts=None, _response_replaced=not plain)
+                _grid_facts=None, _data_name=None, _response_replaced=not plain)
 
 
 def _frame(fit, old, newdata, take, caller):

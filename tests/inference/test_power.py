@@ -11,12 +11,13 @@ import pytest
 from scipy import stats
 
 from fastlmm_hlm import PBmodcomp, datasets, exactRLRT, fcompare, lmer, make_lmer, power_curve, power_sim, ranova
+from fastlmm_hlm.design.restrict import linear_model_criterion
 from fastlmm_hlm.errors import ArgumentError, UnknownColumnError, UnknownNameError
 from fastlmm_hlm.inference.power import clopper_pearson
-from fastlmm_hlm.inference.powertests import linear_criteria, make_test
+from fastlmm_hlm.inference.powerfits import linear_criteria
+from fastlmm_hlm.inference.powertests import make_test
 from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.simulation import simulate_responses
-from fastlmm_hlm.design.restrict import linear_model_criterion
 from some_models import fitted
 
 matplotlib.use("Agg")
