@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, FastlmmError, FastlmmWarning
-from fastlmm_hlm.inference.bootstrap import _bar
+from fastlmm_hlm.inference.progress import ProgressBar
 from fastlmm_hlm.inference.simulation import generator_of, seed_sequence
 from fastlmm_hlm.optimize.control import OPTIMIZERS
 from fastlmm_hlm.report.allfit import allfit_text, summary_text
@@ -58,7 +58,7 @@ def allFit(fit, optimizers=None, max_evaluations=None, start_from_mle=True, star
     sequence = seed_sequence(seed)
     points += [_random_start(fit, generator_of(sequence, i)) for i in range(starts)]
     made, seconds = {}, {}
-    with _bar(progress, len(names) * len(points)) as bar:
+    with ProgressBar(progress, len(names) * len(points), "allFit", "fit") as bar:
         for name in names:
             control = replace(fit._settings.control, optimizer=name, max_evaluations=max_evaluations, tolerance=None)
             for i, templates in enumerate(points):

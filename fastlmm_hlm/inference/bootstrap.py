@@ -188,9 +188,9 @@ def _short(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _count(value, name):
+def _count(value, name, caller="bootMer"):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ArgumentError(f"bootMer: {name} = {value!r}; expected a whole number, at least 1.")
+        raise ArgumentError(f"{caller}: {name} = {value!r}; expected a whole number, at least 1.")
     return int(value)
 
 
@@ -290,7 +290,7 @@ def start_method():
     return "fork" if sys.platform.startswith("linux") else None
 
 
-def _run(task, blocks, processes):
+def _run(task, blocks, processes, caller="bootMer"):
     """Results of the blocks as they come: (first replicate, result)."""
     if processes == 1 or len(blocks) == 1:
         for first, last in blocks:
@@ -307,12 +307,12 @@ def _run(task, blocks, processes):
                     yield waiting[future], future.result()
     except BrokenProcessPool:
         raise FastlmmError(
-            "bootMer: a process ended before it gave its replicates (killed for want of memory, or FUN could not be "
+            f"{caller}: a process ended before it gave its replicates (killed for want of memory, or FUN could not be "
             "loaded there: define it in a module, and guard a script by if __name__ == '__main__'). Use processes=1."
         ) from None
     except (AttributeError, TypeError) as problem:
         if "pickle" not in str(problem) and "get attribute" not in str(problem).lower():
             raise
         raise ArgumentError(
-            f"bootMer: FUN cannot be sent to other processes ({problem}); define it in a module, or use processes=1."
+            f"{caller}: FUN cannot be sent to other processes ({problem}); define it in a module, or use processes=1."
         ) from None

@@ -160,7 +160,7 @@ def fit_for(fit, ddf):
     FastlmmWarning
         When it fits again.
     """
-    if canonical_name(ddf) != "Kenward-Roger" or fit.isREML():
+    if canonical_name(ddf) != "Kenward-Roger" or fit.isREML() or fit._given:
         return fit
     if REFITTED not in fit._ddf_methods:
         warn_user(
@@ -173,6 +173,10 @@ def fit_for(fit, ddf):
 
 
 def _make(fit, name):
+    if name == "Satterthwaite" and fit._given:
+        from fastlmm_hlm.inference.kenward_roger import ExpectedSatterthwaite
+
+        return ExpectedSatterthwaite(fit._criterion, fit._estimates, fit._x_centring)
     if name == "Satterthwaite":
         return Satterthwaite(fit._criterion, fit._estimates, fit._x_centring)
     if name == "Kenward-Roger":

@@ -23,7 +23,7 @@ from scipy.linalg import block_diag
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.projectedeffects import core_parts, dense_order
 from fastlmm_hlm.inference.projections import Projections
-from fastlmm_hlm.inference.satterthwaite import independent_contrasts
+from fastlmm_hlm.inference.satterthwaite import independent_contrasts, pooled_df
 
 # Order of the dense matrices above which they take gigabytes and minutes.
 MOST_CORE = 10_000
@@ -131,6 +131,31 @@ class KenwardRoger:
 def _ratio(x, y):
     """x / y, 1 when both are rounding of zero."""
     return 1.0 if abs(x) < ZERO and abs(y) < ZERO else x / y
+
+
+class ExpectedSatterthwaite(KenwardRoger):
+    """Satterthwaite's degrees of freedom at parameters that were given, not estimated.
+
+    At such a point the observed information says nothing; the expected one, which
+    is a function of the parameters and the design alone, takes its place.
+    """
+
+    name = "Satterthwaite"
+
+    def __init__(self, criterion, estimates, x_basis):
+        super().__init__(criterion, estimates, x_basis)
+        self.vcov = self.unadjusted
+
+    def f_test(self, L, difference):
+        """Joint test of several contrasts, as `satterthwaite.Satterthwaite.f_test`."""
+        contrasts, t2 = independent_contrasts(L, difference, self.vcov)
+        if not len(contrasts):
+            return np.nan, 0.0, np.nan
+        return float(t2.mean()), float(len(t2)), pooled_df(self.df(contrasts))
+
+    def f_scale(self, L):
+        """1: F is not scaled."""
+        return 1.0
 
 
 def check_size(order):

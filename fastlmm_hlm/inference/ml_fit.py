@@ -32,7 +32,7 @@ class MaximumLikelihood:
         self.criterion = LmmCriterion(
             self.products, self.terms, self.centrings, False, self.factorization, self.threads
         )
-        if fit._estimates.reml or templates is not None:
+        if fit._estimates.reml or fit._given or templates is not None:
             start = fit._estimates.templates if templates is None else templates
             par = self.criterion.align(_lifted(self.criterion, self.criterion.from_templates(start)))
             found, _ = minimize(self.criterion, par, Control(factorization=self.factorization))

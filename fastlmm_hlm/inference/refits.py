@@ -15,6 +15,7 @@ from fastlmm_hlm.criterion.estimates import LmmEstimates
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.criterion.many import ManyCriterion, Responses, kernel_for_many
 from fastlmm_hlm.design.covariance import lower_indices
+from fastlmm_hlm.design.crossprod import choose_shift, cross_products
 from fastlmm_hlm.optimize.convergence import DECREMENT_TOLERANCE, EIGENVALUE_TOLERANCE
 from fastlmm_hlm.optimize.newton import newton
 from fastlmm_hlm.optimize.newton_many import newton_many
@@ -38,6 +39,8 @@ class Refits:
         False where no optimum was found; the other arrays then hold NaN.
     converged : ndarray of bool (k,)
     singular : ndarray of bool (k,)
+    par : ndarray (k, m)
+        Where the criterion was minimal, in working coordinates.
     evaluations : ndarray of int (k,)
     deviations : ndarray (k, terms)
     templates : list of ndarray (k, c, c), per term
@@ -53,6 +56,7 @@ class Refits:
     usable: np.ndarray
     converged: np.ndarray
     singular: np.ndarray
+    par: np.ndarray
     evaluations: np.ndarray
     deviations: np.ndarray
     templates: list
@@ -79,12 +83,22 @@ class Refitter:
         With its rows.
     caller : str
         Whose name an error bears.
+    reml : bool, optional
+        Fit by the other likelihood than the fit's own.
+    fixed_columns : sequence of int, optional
+        Fit with only these columns of X.
     """
 
-    def __init__(self, fit, caller="refit"):
+    def __init__(self, fit, caller="refit", reml=None, fixed_columns=None):
         self.design = fit._rows_or_raise(caller).design
         self.products, self.estimates = fit._products, fit._estimates
-        self.x_basis, self.centrings = fit._x_centring, fit._centrings
+        if fixed_columns is not None:
+            self.design = self.design.with_fixed_columns(fixed_columns)
+            self.products = cross_products(self.design, choose_shift(self.design))
+            self.estimates = replace(self.estimates, p=self.design.p)
+        if reml is not None and bool(reml) != self.estimates.reml:
+            self.estimates = replace(self.estimates, reml=bool(reml))
+        self.x_basis, self.centrings = self.design.x_centring, fit._centrings
         control = fit._settings.control
         self.tolerance = control.singular_tolerance
         threads = allowed_threads(control.threads)
@@ -168,12 +182,7 @@ class Refitter:
         -------
         Refits
         """
-        k = len(responses)
-        terms = self.design.terms
-        many = ManyCriterion(
-            self.products, self.kernel, terms, self.coordinates, self.criterion.scales, self.estimates.reml,
-            responses, np.arange(k),
-        )
+        k, many = len(responses), self.criterion_of(responses)
         found = newton_many(many.evaluate, np.tile(self.start, (k, 1)))
         for i in np.flatnonzero(~found.converged):
             self._alone(responses, i, found)
@@ -185,6 +194,13 @@ class Refitter:
             again = many.evaluate(par[moved], np.flatnonzero(moved))
             found.gradient[moved], found.hessian[moved] = again.gradient, again.hessian
         return self._estimates(many, par, found, found_at)
+
+    def criterion_of(self, responses):
+        """The criterion of every response, ManyCriterion."""
+        return ManyCriterion(
+            self.products, self.kernel, self.design.terms, self.coordinates, self.criterion.scales, self.estimates.reml,
+            responses, np.arange(len(responses)),
+        )
 
     def _alone(self, responses, i, found):
         """One response, from its moments, by the search of an ordinary fit."""
@@ -251,6 +267,7 @@ class Refitter:
             usable=usable,
             converged=certified & usable,
             singular=(deviations < self.tolerance).any(axis=1) & usable,
+            par=par,
             evaluations=found.evaluations,
             deviations=deviations,
             templates=templates,

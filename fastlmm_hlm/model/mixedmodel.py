@@ -41,6 +41,9 @@ class LinearMixedModel(Likelihood, RowResults, Refitting, Presentation, Pickling
     unless the fit was made with ``keep_data=True``.
     """
 
+    # Whether the parameters were given (`make_lmer`, `with_parameters`, `extend`) and not estimated.
+    _given = False
+
     def __init__(self, settings, frame, fitted):
         self._settings, self._response_replaced = settings, False
         self._data_name = getattr(settings.data, "attrs", {}).get("name")

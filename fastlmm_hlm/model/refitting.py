@@ -45,7 +45,7 @@ class Refitting:
         rows, new = self._rows, copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
         new._settings = with_changes(self._settings, start=None) if settings is None else settings
-        new._response_replaced = True
+        new._response_replaced, new._given = True, False
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None
@@ -67,6 +67,83 @@ class Refitting:
     def _submodel(self, formula, REML=None):  # noqa: N803
         """A model with fewer terms, from the cross-products where they allow it; see `model.submodel`."""
         return submodel(self, formula, REML)
+
+    # --- other parameters, other rows --------------------------------------------------------
+
+    def with_parameters(self, fixef=None, VarCorr=None, sigma=None, theta=None):  # noqa: N803
+        """The same model with some parameters given: simr's ``fixef(m)["x"] <- 0.5``.
+
+        Parameters
+        ----------
+        fixef : mapping or sequence, optional
+            Coefficient -> number; those left out stay.
+        VarCorr : mapping, sequence, matrix or number, optional
+            By grouping factor a number or vector of standard deviations, or a covariance
+            matrix; terms left out keep their covariances.
+        sigma : float, optional
+            Residual standard deviation; the covariances of the random effects stay.
+        theta : array, optional
+            In the place of VarCorr.
+
+        Returns
+        -------
+        LinearMixedModel
+            Not fitted; the response is that of this fit, and the criterion is evaluated there.
+
+        Raises
+        ------
+        ArgumentError, UnknownNameError
+        """
+        from fastlmm_hlm.model.given import with_parameters
+
+        return with_parameters(self, fixef, VarCorr, sigma, theta)
+
+    def extend(self, along=None, within=None, n=None, values=None, seed=None):
+        """The model on a larger design with the same parameters: simr's ``extend``.
+
+        Give `along` or `within`, and `n` or `values`.
+
+        Parameters
+        ----------
+        along : str
+            A column.  Its number of different values becomes n.  The rows of a new
+            value are those of an old one, taken in turn from the first on, with the
+            column changed and all else repeated.
+        within : str
+            Columns joined by "+".  Every combination of their values that occurs gets n rows,
+            its own repeated in turn from the first on.
+        n : int
+            It may be smaller than what there is; then the last ones are left out.
+        values : sequence
+            With `along`: all values of the column, in the place of n.
+        seed : int, optional
+            For the response, which is simulated in all rows.
+
+        Returns
+        -------
+        LinearMixedModel
+            With given parameters.  Values are in the order of numbers, of categories, or of
+            first appearance for texts.  New values of a column of text or categories are the
+            numbers from n_old + 1 on as text, with the letters before the digits that all old ones
+            share (s01, s02: s03, s04); of whole numbers the next ones; of other numbers those
+            that go on in the last step.
+
+        Raises
+        ------
+        ArgumentError
+            If the column is a factor of the fixed part: new levels have no coefficients.
+        RowsNotKeptError
+            If the fit was pickled without its data.
+        """
+        from fastlmm_hlm.model.extend import extend
+
+        return extend(self, along, within, n, values, seed)
+
+    def _smaller_designs(self, along, within, caller):
+        """This model, parameters kept, on some of its rows; see `fastlmm_hlm.model.extend.SmallerDesigns`."""
+        from fastlmm_hlm.model.extend import SmallerDesigns
+
+        return SmallerDesigns(self, along, within, caller)
 
     def update(self, formula=None, **changes):
         """Fit again with some arguments changed.

@@ -62,9 +62,9 @@ def submodel(fit, formula, reml=None):
 
 def with_likelihood(fit, reml):
     """The same model by the other likelihood, from the same cross-products."""
-    if bool(reml) == fit.isREML():
+    if bool(reml) == fit.isREML() and not fit._given:
         return fit
-    design = _design_of(fit)
+    design = design_of(fit)
     start = fit._estimates.templates if _interior(fit) else None
     return _solved(fit, with_changes(fit._settings, REML=bool(reml), start=None), design, fit._products, start,
                    fit._dropped_columns, fit._kept_columns, fit._dependence)
@@ -81,7 +81,7 @@ def with_control(fit, control, templates=None):
         Where to start; the moments by default.
     """
     settings = with_changes(fit._settings, control=control, start=None)
-    return _solved(fit, settings, _design_of(fit), fit._products, templates, fit._dropped_columns, fit._kept_columns,
+    return _solved(fit, settings, design_of(fit), fit._products, templates, fit._dropped_columns, fit._kept_columns,
                    fit._dependence)
 
 
@@ -293,7 +293,7 @@ def _column(columns, combination):
     return columns[which[0]] if len(which) == 1 else None
 
 
-def _design_of(fit):
+def design_of(fit):
     """The design of the fit, without rows where it has none."""
     if fit._rows is not None:
         return fit._rows.design

@@ -175,7 +175,7 @@ def summary_html(parts, digits=DIGITS):
         f"{label}: <code>{escape(text)}</code>" for label, text in call if text is not None
     ]
     pieces.append("<p>" + "<br>\n".join(lines) + "</p>")
-    pieces.append(_criterion_html(parts.criterion))
+    pieces.append(_criterion_html(parts.criterion, parts.given))
     if parts.residual_quantiles is not None:
         words = format_numbers(zapsmall(parts.residual_quantiles, digits + 1), digits)
         pieces.append(table_html(QUANTILES, [words], "Scaled residuals"))
@@ -195,9 +195,10 @@ def summary_html(parts, digits=DIGITS):
     return "<div>\n" + "\n".join(piece for piece in pieces if piece) + "\n</div>\n"
 
 
-def _criterion_html(criterion):
+def _criterion_html(criterion, given=False):
     if list(criterion) == ["REML"]:
-        return f"<p>REML criterion: {cat_number(round_r(criterion['REML'], 1))}</p>"
+        where = " at the given parameters" if given else ""
+        return f"<p>REML criterion{where}: {cat_number(round_r(criterion['REML'], 1))}</p>"
     words = [cat_number(round_r(value, 1)) for value in criterion.values()]
     return table_html(list(criterion), [words])
 

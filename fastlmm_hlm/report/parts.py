@@ -9,23 +9,26 @@ import pandas as pd
 
 REML_TITLE = "Linear mixed model fit by REML"
 ML_TITLE = "Linear mixed model fit by maximum likelihood "
+GIVEN_TITLE = "Linear mixed model with given parameters, not fitted"
 SINGULAR_MESSAGE = "boundary (singular) fit: see help('isSingular')"
 MOST_CORRELATIONS = 12
 """Tables of correlations wider than this are printed only when asked for."""
 
 
-def lmm_title(reml):
+def lmm_title(reml, given=False):
     """First line of a printed linear mixed model, without the class.
 
     Parameters
     ----------
     reml : bool
+    given : bool
+        The parameters were given, not estimated.
 
     Returns
     -------
     str
     """
-    return REML_TITLE if reml else ML_TITLE
+    return GIVEN_TITLE if given else REML_TITLE if reml else ML_TITLE
 
 
 class VarCorrTerm(NamedTuple):
@@ -101,6 +104,8 @@ class SummaryParts:
     singular : bool
         Adds the message about a singular fit if `messages` lacks it.
     signif_stars : bool
+    given : bool
+        The parameters were given, not estimated.
     """
 
     formula: str
@@ -133,6 +138,7 @@ class SummaryParts:
     optimizer_warnings: Sequence[str] = field(default=())
     singular: bool = False
     signif_stars: bool = True
+    given: bool = False
 
     def summary_title(self):
         """The title with the method of the t-tests."""

@@ -50,7 +50,7 @@ def fit_text(parts, digits=DIGITS):
         (
             title_text(parts, parts.title),
             call_text(parts),
-            criterion_text(parts.criterion, decimals=4),
+            criterion_text(parts.criterion, 4, parts.given),
             "Random effects:\n",
             varcorr_text(parts.varcorr, parts.sigma, ("Std.Dev.",), digits),
             rows_text(parts),
@@ -80,7 +80,7 @@ def summary_text(parts, digits=DIGITS, ranef_comp=("Variance", "Std.Dev.")):
         title_text(parts, parts.summary_title()),
         call_text(parts, control=True),
         "\n",
-        criterion_text(parts.criterion, decimals=1),
+        criterion_text(parts.criterion, 1, parts.given),
         "\n",
     ]
     if parts.residual_quantiles is not None:
@@ -127,11 +127,11 @@ def call_text(parts, control=False):
     return text
 
 
-def criterion_text(criterion, decimals):
+def criterion_text(criterion, decimals, given=False):
     """The REML criterion on one line, or AIC and its companions in a table."""
     if list(criterion) == ["REML"]:
         value = cat_number(round_r(criterion["REML"], decimals))
-        return f"REML criterion at convergence: {value}\n"
+        return f"REML criterion at {'the given parameters' if given else 'convergence'}: {value}\n"
     names = list(criterion)
     values = [round_r(criterion[name], decimals) for name in names if name != "df.resid"]
     words = format_numbers(values)
