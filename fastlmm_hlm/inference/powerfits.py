@@ -187,12 +187,16 @@ class ModelComparison(LikelihoodRatio):
     def __init__(self, fit, formula, caller):
         asked, own = parse_formula(formula), random_terms_written_out(fit)
         if asked.response not in (None, own.response):
-            raise ArgumentError(f"{caller}: the formula to compare with has the response {asked.response}, the model {own.response}.")
+            raise ArgumentError(
+                f"{caller}: the formula to compare with has the response {asked.response}, the model {own.response}."
+            )
         right = asked.text.partition("~")[2].strip()
         bars = [] if asked.bars else [bar.text for bar in own.bars]
         other = fit._submodel(f"{own.response} ~ {' + '.join([right, *bars])}", False)
         if other.npar == fit.npar:
-            raise ArgumentError(f"{caller}: '{other.formula}' has as many parameters as the model ({fit.npar}); there is nothing to test.")
+            raise ArgumentError(
+                f"{caller}: '{other.formula}' has as many parameters as the model ({fit.npar}); there is nothing to test."
+            )
         large, small = (fit, other) if fit.npar > other.npar else (other, fit)
         self.large, self.small = Refitter(large, caller, False), Refitter(small, caller, False)
         self.df = large.npar - small.npar
@@ -216,7 +220,8 @@ class RandomTerm(LikelihoodRatio):
         self.df = fit.npar - npar
         self.predictor, self.null = f"random effect '{label}'", None
         if exact:
-            self.null, self.text = _null_distribution(fit, formula, bar, self.df, caller, rng), "Exact restricted likelihood ratio (RLRT)"
+            self.null = _null_distribution(fit, formula, bar, caller, rng)
+            self.text = "Exact restricted likelihood ratio (RLRT)"
 
     def _p(self, statistic):
         if self.null is None:
@@ -256,7 +261,7 @@ def _reduction(formula, name, caller):
     return found[0], *known[found[0]]
 
 
-def _null_distribution(fit, formula, bar, df, caller, rng):
+def _null_distribution(fit, formula, bar, caller, rng):
     """Values of the statistic under the null hypothesis, sorted; see `rlrt.exactRLRT`."""
     from fastlmm_hlm.inference.rlrt import _one_variance, _projected
     from fastlmm_hlm.inference.spectral import simulated_statistics, spectrum_of_residuals

@@ -115,7 +115,9 @@ class Hypothesis:
         if name not in terms.labels:
             known = list(dict.fromkeys([*terms.labels, *names]))
             dropped = f" ({name} was dropped: its column depends on others)" if name in fit._dropped_columns else ""
-            raise UnknownNameError(f"{caller}: no fixed effect is called {name!r}{dropped}; there are {', '.join(map(str, known))}.")
+            raise UnknownNameError(
+                f"{caller}: no fixed effect is called {name!r}{dropped}; there are {', '.join(map(str, known))}."
+            )
         own = np.flatnonzero(terms.kept_assign == 1 + terms.labels.index(name))
         if not len(own):
             raise ArgumentError(f"{caller}: the columns of {name!r} were dropped, since they depend on others.")

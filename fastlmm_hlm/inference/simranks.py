@@ -9,6 +9,7 @@ ranks of each simulated data set (Besag and Clifford 1989, Biometrika 76).
 
 import numpy as np
 
+from fastlmm_hlm.design.columns import dense
 from fastlmm_hlm.errors import ConvergenceError
 from fastlmm_hlm.inference.refits import Refitter
 from fastlmm_hlm.inference.simulation import generator_of
@@ -99,7 +100,7 @@ class RefittedResiduals:
         """As `Simulations.blocks`, of standardized residuals."""
         design, e = self.design, self.fit._estimates
         for at, y, made in self.simulations.blocks(rows):
-            X = np.column_stack([np.ones(len(y)) if c is None else c[at] for c in design.x_columns]) if design.p else np.zeros((len(y), 0))
+            X = dense([None if c is None else c[at] for c in design.x_columns], len(y))
             offset = 0.0 if design.offset is None else design.offset[at]
             made -= self.beta @ X.T + offset
             own = y - X @ e.beta - offset

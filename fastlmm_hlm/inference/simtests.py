@@ -32,7 +32,8 @@ def _alternative(alternative, caller):
 
 
 def _check(p, good, bad, short, **numbers):
-    return Check(p >= ALARM, f"{'OK: ' + good if p >= ALARM else 'Warning: ' + bad} ({p_text(p)}).", {"p": p, "short": short, **numbers})
+    text = f"OK: {good}" if p >= ALARM else f"Warning: {bad}"
+    return Check(p >= ALARM, f"{text} ({p_text(p)}).", {"p": p, "short": short, **numbers})
 
 
 def distances(counts):

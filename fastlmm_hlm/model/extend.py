@@ -96,7 +96,9 @@ def known_column(data, name, caller, what="along"):
     UnknownColumnError
     """
     if name not in data.columns:
-        raise UnknownColumnError(f"{caller}: {what} names {name!r}; the model uses the columns {', '.join(map(str, data.columns))}.")
+        raise UnknownColumnError(
+            f"{caller}: {what} names {name!r}; the model uses the columns {', '.join(map(str, data.columns))}."
+        )
 
 
 def along_rows(data, along, n, values, caller):
