@@ -31,6 +31,22 @@ def leverages(fit, caller="hatvalues"):
     RowsNotKeptError
         If the fit was pickled without its rows.
     """
+    return hat_parts(fit, caller)[0]
+
+
+def hat_parts(fit, caller, fixed=False):
+    """Leverages, and on request the fixed effects' part of each row.
+
+    Returns
+    -------
+    h : ndarray (n,)
+    t : ndarray (n, p) or None
+        t_i = RX'^-1 d_i, RX of the user's columns: h_i = w_i (z_i'V z_i + t_i't_i).
+
+    Raises
+    ------
+    RowsNotKeptError
+    """
     design = fit._rows_or_raise(caller).design
     system = System(fit)
     if system.is_nested():
@@ -40,6 +56,7 @@ def leverages(fit, caller="hatvalues"):
     else:
         rows = RowSolves(system, design)
     out = np.empty(design.n)
+    parts = np.empty((design.n, design.p)) if fixed else None
     B_inverse = np.linalg.inv(fit._x_centring.B)
     root = np.linalg.solve(fit._estimates.RX, np.eye(design.p))          # inverse of RX in the user's columns
     root = B_inverse @ root
@@ -49,7 +66,9 @@ def leverages(fit, caller="hatvalues"):
         h, effects = rows.quadratic(codes, z)
         d = (_columns(design.x_columns, fit._x_centring, chosen) - effects) @ root
         out[chosen] = h + (d**2).sum(axis=1)
-    return out if design.weights is None else out * design.weights
+        if fixed:
+            parts[chosen] = d
+    return (out if design.weights is None else out * design.weights), parts
 
 
 def _columns(columns, basis, rows):

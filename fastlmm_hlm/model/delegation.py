@@ -11,13 +11,15 @@ FUNCTIONS = {
     "contest": "calcSatterth contest contest1D contestMD",
     "drop1": "drop1",
     "emmeans": "emmeans emtrends joint_tests ref_grid",
+    "influence": "cooks_distance dfbeta dfbetas influence",
     "lines": "group_lines group_slopes population_line",
     "performance": "icc model_performance r2",
     "profile": "profile",
     "ranova": "ranova",
     "robust": "coef_test vcov_robust",
+    "rowdiagnostics": "hatvalues rstandard rstudent",
     "step": "step",
-    "tidy": "augment glance hatvalues tidy",
+    "tidy": "augment glance tidy",
 }
 
 

@@ -21,10 +21,10 @@ def _generic(name):
 GENERICS = (
     "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
     "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
-    "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
-    "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
-    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
-    "tidy update vcov vcov_robust weights"
+    "contest1D contestMD cooks_distance deviance df_residual dfbeta dfbetas drop1 emmeans emtrends fitted fixef "
+    "formula getME glance group_lines group_slopes hatvalues icc influence isGLMM isLMM isREML isSingular logLik "
+    "model_matrix model_performance ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA "
+    "residuals rstandard rstudent sigma step summary tidy update vcov vcov_robust weights"
 ).split()
 
 for _name in GENERICS:
