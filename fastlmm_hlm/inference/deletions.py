@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastlmm_hlm._core.small import svd
 from fastlmm_hlm._core.threads import allowed_threads
 from fastlmm_hlm.criterion.estimates import theta_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
@@ -20,9 +19,6 @@ from fastlmm_hlm.inference.deletedproducts import Remaining
 from fastlmm_hlm.optimize.convergence import certify
 from fastlmm_hlm.optimize.newton import newton
 
-# A direction without variance is a stationary point: the search starts at this relative
-# standard deviation instead.
-SMALLEST_START = 0.02
 # Two values of the criterion closer than this are the same optimum.
 SAME_CRITERION = 1e-9
 # Share of a dropped column that a kept one must have to be part of it.
@@ -122,13 +118,9 @@ class Deleter:
         return LmmCriterion(products, self.design.terms, centrings, self.estimates.reml, self.route, self.threads)
 
     def _start(self, criterion):
-        """Working parameters of the fit, no direction at zero."""
-        par = criterion.align(criterion.from_templates(self.estimates.templates))
-        for term, s in zip(criterion.terms, criterion.slices):
-            U, d, Vt = svd(term.covariance.root(par[s]))
-            if d[-1] < SMALLEST_START:
-                par[s] = term.covariance.from_root(U * np.maximum(d, SMALLEST_START) @ Vt)
-        return par
+        """Working parameters of the fit.  A direction without variance may stay there: Newton's search leaves
+        a stationary point that has a negative eigenvalue."""
+        return criterion.align(criterion.from_templates(self.estimates.templates))
 
     def block(self, first, last):
         """Estimates without the sets first .. last-1, Deleted."""

@@ -9,6 +9,7 @@ from fastlmm_hlm.report.plots import BLUE, GREY, INK, MANY_GROUPS, ORANGE, _entr
 SHOWN = 6
 # Up to this many deletions the labels stand at the axis, and each has a stem.
 FEW, STEMS = 30, 400
+DASHES = (0, (4, 3))
 
 
 def influence_text(formula, groups, kind, table, sizes, messages, failed):
@@ -33,11 +34,12 @@ def influence_text(formula, groups, kind, table, sizes, messages, failed):
     unit = "row" if groups == "case" else f"level of {groups}"
     lines = [f"Influence of each {unit} ({k:,} deletions, {kind})", f"Formula: {formula}"]
     if groups != "case":
-        lines.append(f"Rows per {groups}: {sizes.min():,} to {sizes.max():,}")
+        low, high = int(sizes.min()), int(sizes.max())
+        lines.append(f"Rows per {groups}: {low:,}" + (f" to {high:,}" if high > low else ""))
     first = table.iloc[:, 0].abs().to_numpy()
     order = np.argsort(-np.where(np.isnan(first), -1.0, first), kind="stable")[:SHOWN]
     lines += ["", f"The {len(order)} largest by {table.columns[0]}:" if k > len(order) else f"All {k}, by {table.columns[0]}:",
-              matrix_text(table.iloc[order].set_axis([str(label) for label in table.index[order]])).rstrip("\n")]
+              matrix_text(table.iloc[order].set_axis([str(label) for label in table.index[order]]), digits=4).rstrip("\n")]
     if failed:
         lines += ["", f"{failed} not fitted or not converged"]
     if messages:
@@ -89,19 +91,21 @@ def plot_influence(values, groups, *, centre=None, ax=None, label=5, title=None)
         low, high = np.quantile(y[known], [0.25, 0.75])
         limit = high + 3.0 * (high - low)
     labelled = [i for i in np.argsort(-np.where(known, size, -1.0), kind="stable")[: max(label, 0)] if known[i]]
-    big = np.isin(places, labelled)
+    big = np.isin(places, labelled if k > FEW else [])
     if k <= STEMS:
         ax.vlines(places, base, y[known], color=np.where(big, ORANGE, BLUE), linewidth=min(1.6, 120.0 / k + 0.3), alpha=0.6,
                   zorder=2)
-    for chosen, colour in ((~big, BLUE), (big, ORANGE)):
-        ax.plot(places[chosen], y[known][chosen], linestyle="none", marker="o", markersize=float(np.clip(60.0 / k**0.5, 1.6, 5.5)),
-                markeredgewidth=0, color=colour, rasterized=k > MANY_GROUPS, zorder=3)
+    dot = float(np.clip(60.0 / k**0.5, 1.6, 5.5))
+    for chosen, colour, width in ((~big, BLUE, dot), (big, ORANGE, max(dot, 4.0))):
+        ax.plot(places[chosen], y[known][chosen], linestyle="none", marker="o", markersize=width, markeredgewidth=0,
+                color=colour, rasterized=k > MANY_GROUPS, zorder=3)
     if centre is not None:
         ax.axhline(centre, color=GREY, linewidth=0.9, zorder=1)
     handles = []
     if limit is not None:
-        ax.axhline(limit, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        ax.axhline(limit, color=INK, linewidth=0.9, linestyle=DASHES, zorder=1)
         handles.append(_entry(INK, f"upper quartile + 3 IQR, {limit:.3g}", 0.9))
+        handles[-1].set_linestyle(DASHES)
     margin = max(0.5, 0.015 * k)
     ax.set_xlim(-margin, k - 1 + margin)
     if centre is None:
@@ -124,19 +128,25 @@ def plot_influence(values, groups, *, centre=None, ax=None, label=5, title=None)
 
 
 def _write_labels(ax, points, base):
-    """Texts beside points, from left to right, moved up or down where two would lie on each other."""
+    """Texts beside points: right of them or, where another labelled point lies there, left; moved away
+    from the base line where two texts would lie on each other."""
     ax.figure.draw_without_rendering()
-    box = ax.get_window_extent()
-    height, taken = 11.0 * ax.figure.dpi / 72.0, []
-    for place, value, text in sorted(points):
-        x, y = ax.transData.transform((place, value))
-        width = 0.62 * len(text) * 8.0 * ax.figure.dpi / 72.0
-        right = x + width + 8.0 < box.x1
-        left_edge = x + 5.0 if right else x - 5.0 - width
+    box, pixel = ax.get_window_extent(), ax.figure.dpi / 72.0
+    height, gap, taken = 11.0 * pixel, 5.0 * pixel, []
+    placed = [(*ax.transData.transform((place, value)), place, value, text) for place, value, text in sorted(points)]
+    for x, y, place, value, text in placed:
+        width = 0.62 * len(text) * 8.0 * pixel
+        others = [(a, b) for a, b, *_ in placed if (a, b) != (x, y)]
+        free = [
+            side for side, edge in (("left", x + gap), ("right", x - gap - width))
+            if box.x0 < edge and edge + width < box.x1
+            and not any(edge - gap < a < edge + width + gap and abs(b - y) < height / 2 for a, b in others)
+        ]
+        side = free[0] if free else "left" if x + gap + width < box.x1 else "right"
+        edge = x + gap if side == "left" else x - gap - width
         step, at = (height if value >= base else -height), y
-        while any(abs(at - other) < height and left_edge < b and left_edge + width > a for a, b, other in taken):
+        while any(abs(at - other) < height and edge < b and edge + width > a for a, b, other in taken):
             at += step
-        taken.append((left_edge, left_edge + width, at))
-        points_per_pixel = 72.0 / ax.figure.dpi
-        ax.annotate(text, (place, value), ((5.0 if right else -5.0), (at - y) * points_per_pixel), textcoords="offset points",
-                    ha="left" if right else "right", va="center", fontsize=8, color=INK, annotation_clip=False, zorder=5)
+        taken.append((edge, edge + width, at))
+        ax.annotate(text, (place, value), (5.0 if side == "left" else -5.0, (at - y) / pixel), textcoords="offset points",
+                    ha=side, va="center", fontsize=8, color=INK, annotation_clip=False, zorder=5)
