@@ -147,7 +147,7 @@ class Remaining:
         if not p:
             return True
         left = pivots(XyWXy[:p, :p])
-        if left is None or (left < LEFT * self.variation).any():
+        if left is None or self.variation is None or (left < LEFT * self.variation).any():
             return False
         centre = self.design.x_centring.centre
         return clearly_independent(XyWXy[:p, :p], XyWXy.diagonal()[:p] + self.total_weight * centre**2)

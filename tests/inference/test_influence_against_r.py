@@ -24,9 +24,9 @@ from influence_cases import GROUPS, cases, stored
 
 # Closed forms at two optima of the same criterion; relative to the largest value.
 CLOSED_FORM = 1e-6
-# lme4's deviance function minimized by Newton steps on differences: good for some 1e-7 of theta where
-# the criterion is not flat. Fixed effects in standard errors, variances relative to the largest of their kind.
-POLISHED = 1e-6
+# lme4's deviance function minimized by Newton steps on differences. Fixed effects in standard errors,
+# variances relative to the largest; seen are 4e-8 and 3e-7.
+POLISHED_FIXEF, POLISHED = 1e-7, 5e-7
 # lme4's own refits; a criterion within 1e-9 of its minimum leaves theta 1e-4 of freedom.
 OWN_FIXEF, OWN_VARIANCES = 2e-4, 1e-3
 # There lme4's optimizer ends at another point, 0.02 above the minimum.
@@ -135,6 +135,6 @@ def test_influence_by_group_is_the_optimum_of_lme4s_deviance_function(name):
                 assert np.isnan(fixef[i]).sum() == len(se) - len(answer["fixef"])
                 assert made.deleted[i] in made.messages
             else:
-                assert np.abs((fixef[i] - answer["fixef"]) / se).max() <= POLISHED, (group, label)
+                assert np.abs((fixef[i] - answer["fixef"]) / se).max() <= POLISHED_FIXEF, (group, label)
             assert abs(sigma[i] / answer["sigma"] - 1.0) <= POLISHED, (group, label)
             close(varcorr[i], answer["varcorr"], POLISHED, (group, label))
