@@ -114,7 +114,8 @@ def main():
         for name, answer in answers.items():
             cpu, wall = statistics.median(answer["cpu"]), statistics.median(answer["wall"])
             fixed, variances = distances(answer, wanted)
-            print(f"{name:>14}  {cpu:>8.3f}  {wall:>8.3f}  {cpu / mine[0]:>9.1f}  {wall / mine[1]:>10.1f}  {fixed:>9.1e}  {variances:>9.1e}")
+            ratios = f"{cpu / mine[0]:>9.1f}  {wall / mine[1]:>10.1f}"
+            print(f"{name:>14}  {cpu:>8.3f}  {wall:>8.3f}  {ratios}  {fixed:>9.1e}  {variances:>9.1e}")
         print()
 
 
