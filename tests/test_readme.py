@@ -9,6 +9,7 @@ import pytest
 
 import fastlmm_hlm
 from docs.ext.examples import Example, examples, run
+from fastlmm_hlm.inference.deletionmeasures import Influence
 from fastlmm_hlm.inference.emmeans import EmmGrid
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
@@ -77,6 +78,8 @@ def test_functions_in_the_table_for_lme4_users_exist():
             assert callable(getattr(LinearMixedModel, function)), name
         elif module == "emm":
             assert callable(getattr(EmmGrid, function)), name
+        elif module == "inf":
+            assert callable(getattr(Influence, function)), name
         else:
             owner = fastlmm_hlm if module in ("", "datasets") else importlib.import_module(module)
             assert hasattr(getattr(owner, module) if module == "datasets" else owner, function), name

@@ -128,16 +128,16 @@ def bootMer(fit, FUN, nsim=1, seed=None, use_u=False, type="parametric", progres
     ----------
     .. [1] Davison and Hinkley (1997), Bootstrap Methods and their Application, sec. 7.2.
     """
-    nsim, processes = _count(nsim, "nsim"), _count(processes, "processes")
+    nsim, processes = positive_count(nsim, "nsim"), positive_count(processes, "processes")
     simulator = simulator_of(fit, use_u, type, "bootMer")
     sequence = seed_sequence(seed)
     t0 = statistic_of(FUN, fit)
     task = _Task(fit, FUN, sequence, use_u, type, t0.index, simulator)
     t = np.full((nsim, len(t0)), np.nan)
     said = [Counter(), Counter(), Counter()]
-    blocks = _blocks(nsim, processes, task.at_a_time)
+    blocks = blocks_of(nsim, processes, task.at_a_time)
     with ProgressBar(progress, nsim, "bootMer", "fit") as bar:
-        for first, (values, *counts) in _run(task, blocks, processes):
+        for first, (values, *counts) in run_blocks(task, blocks, processes):
             t[first : first + len(values)] = values
             for total, count in zip(said, counts):
                 total.update(count)
@@ -188,7 +188,13 @@ def _short(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _count(value, name, caller="bootMer"):
+def positive_count(value, name, caller="bootMer"):
+    """A whole number, at least 1.
+
+    Raises
+    ------
+    ArgumentError
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ArgumentError(f"{caller}: {name} = {value!r}; expected a whole number, at least 1.")
     return int(value)
@@ -263,7 +269,7 @@ def _task_from(fit, rows, *rest):
 # --- processes ----------------------------------------------------------------
 
 
-def _blocks(nsim, processes, at_a_time):
+def blocks_of(nsim, processes, at_a_time):
     """(first, last) of blocks of replicates."""
     size = at_a_time if processes == 1 else min(at_a_time, max(1, -(-nsim // (BLOCKS * processes))))
     return [(first, min(first + size, nsim)) for first in range(0, nsim, size)]
@@ -290,8 +296,18 @@ def start_method():
     return "fork" if sys.platform.startswith("linux") else None
 
 
-def _run(task, blocks, processes, caller="bootMer"):
-    """Results of the blocks as they come: (first replicate, result)."""
+def run_blocks(task, blocks, processes, caller="bootMer"):
+    """Results of the blocks as they come: (first replicate, result).
+
+    Parameters
+    ----------
+    task : object with block(first, last)
+        That can be pickled, where processes are not forked.
+    blocks : list of (first, last)
+    processes : int
+    caller : str
+        For messages.
+    """
     if processes == 1 or len(blocks) == 1:
         for first, last in blocks:
             yield first, task.block(first, last)
@@ -307,7 +323,7 @@ def _run(task, blocks, processes, caller="bootMer"):
                     yield waiting[future], future.result()
     except BrokenProcessPool:
         raise FastlmmError(
-            f"{caller}: a process ended before it gave its replicates (killed for want of memory, or FUN could not be "
+            f"{caller}: a process ended before it gave its results (killed for want of memory, or a function could not be "
             "loaded there: define it in a module, and guard a script by if __name__ == '__main__'). Use processes=1."
         ) from None
     except (AttributeError, TypeError) as problem:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.leverage import leverages
-from fastlmm_hlm.inference.tidy import cooks_distances
+from fastlmm_hlm.inference.rowdiagnostics import cooks_distances
 from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import string_matrix_text
 

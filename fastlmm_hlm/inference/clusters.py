@@ -117,7 +117,7 @@ def _chosen(fit, rows, cluster, caller):
         name, codes = cluster, _column_codes(fit, rows, cluster, caller)
     else:
         name = str(getattr(cluster, "name", None) or "cluster")
-        codes = pd.factorize(_aligned(cluster, rows, caller), sort=False)[0]
+        codes = pd.factorize(aligned(cluster, rows, caller, "cluster"), sort=False)[0]
     if (codes < 0).any():
         raise ArgumentError(
             f"{caller}: the clusters {name!r} have {int((codes < 0).sum())} missing values among the rows of the fit; "
@@ -138,8 +138,14 @@ def _column_codes(fit, rows, name, caller):
     return component_levels(Name(name), Evaluator(source)).take(rows.positions).codes
 
 
-def _aligned(values, rows, caller):
-    """One value per row of the fit, from a vector for these or for all rows of the data."""
+def aligned(values, rows, caller, argument):
+    """One value per row of the fit, from a vector for these or for all rows of the data.
+
+    Raises
+    ------
+    ArgumentError
+        If the length fits neither.
+    """
     n = len(rows.index)
     if isinstance(values, pd.Series):
         if not values.index.equals(rows.index) and values.index.is_unique and rows.index.is_unique:
@@ -149,7 +155,7 @@ def _aligned(values, rows, caller):
     values = values if isinstance(values, pd.api.extensions.ExtensionArray) else np.asarray(values)
     if values.ndim != 1 or len(values) not in (n, rows.n_input):
         raise ArgumentError(
-            f"{caller}: cluster has shape {values.shape}; expected one value per row of the fit ({n})"
+            f"{caller}: {argument} has shape {values.shape}; expected one value per row of the fit ({n})"
             + (f" or of the data ({rows.n_input})." if rows.n_input != n else ".")
         )
     return values if len(values) == n else values[rows.positions]

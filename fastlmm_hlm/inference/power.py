@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, FastlmmError
-from fastlmm_hlm.inference.bootstrap import _blocks, _count, _run
+from fastlmm_hlm.inference.bootstrap import blocks_of, positive_count, run_blocks
 from fastlmm_hlm.inference.comparison import require_fit
 from fastlmm_hlm.inference.powertests import make_test
 from fastlmm_hlm.inference.progress import ProgressBar
@@ -178,8 +178,8 @@ def _task_from(fit, rows, *rest):
 def _simulated(task, nsim, alpha, processes, bar):
     """PowerSim of one task."""
     pval, said = np.full(nsim, np.nan), (Counter(), Counter())
-    blocks = _blocks(nsim, processes, task.made.at_a_time)
-    for first, (p, *counts) in _run(task, blocks, processes, task.caller):
+    blocks = blocks_of(nsim, processes, task.made.at_a_time)
+    for first, (p, *counts) in run_blocks(task, blocks, processes, task.caller):
         pval[first : first + len(p)] = p
         for total, count in zip(said, counts):
             total.update(count)
@@ -192,7 +192,7 @@ def _checked(fit, nsim, alpha, processes, caller):
     require_fit(fit, caller)
     if not isinstance(alpha, (int, float, np.number)) or isinstance(alpha, bool) or not 0.0 < alpha < 1.0:
         raise ArgumentError(f"{caller}: alpha = {alpha!r}; expected a significance level between 0 and 1, such as 0.05.")
-    return _count(nsim, "nsim", caller), _count(processes, "processes", caller)
+    return positive_count(nsim, "nsim", caller), positive_count(processes, "processes", caller)
 
 
 def power_sim(fit, test=None, nsim=1000, alpha=0.05, seed=None, progress=False, processes=1, method=None):

@@ -73,7 +73,6 @@ class Resolvent:
         w = self.design.weights
         self.least, self.largest_diagonal = (1.0, 1.0) if w is None else (1.0 / w.max(), 1.0 / w.min())
         self.base = self._sums(w)
-        self.nested = elimination.is_nested(self.base.pairs)
 
     @property
     def p(self):
@@ -110,21 +109,35 @@ class Resolvent:
             if isinstance(z, complex):
                 sums = sums.plus(self._sums(np.ascontiguousarray(omega.imag)).scaled(1j))
         D = [U + np.eye(U.shape[1]) for U in sums.UtU]
-        if self.nested:
-            solved = ((r, y) for _, r, _, y in elimination.eliminate(D, sums.UtXe, sums.pairs))
-        else:
-            solved = zip(sums.UtXe, self._by_sparse_factor(D, sums))
-        out, p = sums.XtXe.copy(), self.p
-        for (r, y), of_level in zip(solved, self.clusters.of_level):
-            out -= add_levels(r[:, :, :p].transpose(0, 2, 1) @ y, of_level, self.clusters.size)
-        return out
+        return less_random_part(sums.XtXe, D, sums.UtXe, sums.pairs, self.clusters)
 
-    @staticmethod
-    def _by_sparse_factor(D, sums):
-        """(I + U'Omega U)^-1 U'Omega [X e] for factors that are crossed within clusters, per factor."""
-        y = elimination.factorized(elimination.sparse_system(D, sums.pairs)).solve(elimination.stacked(sums.UtXe))
-        parts = np.split(y, elimination.starts_of(D)[1:-1])
-        return [part.reshape(R.shape) for part, R in zip(parts, sums.UtXe)]
+
+def less_random_part(XtX, D, UtX, pairs, clusters):
+    """X'Omega X - X'Omega U D^-1 U'Omega X by cluster, (G, k, m).
+
+    Parameters
+    ----------
+    XtX : ndarray (G, k, m), m >= k
+        X'Omega X by cluster; the columns of the m include the k, first.
+    D, UtX, pairs
+        The system of `elimination`: I + U'Omega U and U'Omega X, (nl, c, m).
+    clusters : Clusters
+    """
+    if elimination.is_nested(pairs):
+        solved = ((r, y) for _, r, _, y in elimination.eliminate(D, UtX, pairs))
+    else:
+        solved = zip(UtX, _by_sparse_factor(D, UtX, pairs))      # crossed within clusters
+    out, k = XtX.copy(), XtX.shape[1]
+    for (r, y), of_level in zip(solved, clusters.of_level):
+        out -= add_levels(r[:, :, :k].transpose(0, 2, 1) @ y, of_level, clusters.size)
+    return out
+
+
+def _by_sparse_factor(D, UtX, pairs):
+    """D^-1 U'Omega X, per factor."""
+    y = elimination.factorized(elimination.sparse_system(D, pairs)).solve(elimination.stacked(UtX))
+    parts = np.split(y, elimination.starts_of(D)[1:-1])
+    return [part.reshape(R.shape) for part, R in zip(parts, UtX)]
 
 
 def fixed_by_cluster(design, clusters, r):

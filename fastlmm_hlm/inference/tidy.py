@@ -6,6 +6,7 @@ import pandas as pd
 from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
 from fastlmm_hlm.formula.columns import DataColumns
 from fastlmm_hlm.inference.leverage import leverages
+from fastlmm_hlm.inference.rowdiagnostics import cooks_distances
 
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 COLUMNS = ("effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value", "conf.low", "conf.high")
@@ -207,30 +208,6 @@ def glance(fit):
         criterion: fit._estimates.criterion,
         "df.residual": fit.df_residual(),
     }])
-
-
-def hatvalues(fit):
-    """Leverages: the diagonal of the hat matrix of the conditional fit, theta taken as known.
-
-    Exact for every model; see `fastlmm_hlm.inference.leverage` for the cost.
-
-    Returns
-    -------
-    Series
-        Aligned with the data; the sum is the effective number of parameters.
-
-    Raises
-    ------
-    RowsNotKeptError
-        If the fit was pickled without its rows.
-    """
-    return fit._rows_or_raise("hatvalues").series(leverages(fit), "hatvalues")
-
-
-def cooks_distances(r, h, p, sigma):
-    """Cook's distance from leverages, (n,): r^2 h / (p sigma^2 (1 - h)^2), r with the root of its weight."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return r**2 * h / (p * sigma**2 * (1.0 - h) ** 2)
 
 
 def augment(fit, data=None):

@@ -20,6 +20,7 @@ FUNCTIONS = {
     "emmeans": "emmeans emtrends joint_tests ref_grid",
     "expected_rank": "expected_rank",
     "hlm_resid": "hlm_resid",
+    "influence": "cooks_distance dfbeta dfbetas influence",
     "lines": "group_lines group_slopes population_line",
     "lsmeans": "difflsmeans ls_means",
     "modeltable": "model_table",
@@ -31,10 +32,11 @@ FUNCTIONS = {
     "ranova": "ranova",
     "reliability": "reliability",
     "robust": "coef_test vcov_robust",
+    "rowdiagnostics": "hatvalues rstandard rstudent",
     "simresiduals": "simulate_residuals",
     "simulate": "simulate",
     "step": "step",
-    "tidy": "augment glance hatvalues tidy",
+    "tidy": "augment glance tidy",
 }
 
 

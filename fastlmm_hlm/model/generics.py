@@ -22,12 +22,12 @@ def _generic(name):
 GENERICS = (
     "AIC BIC REMLcrit VarCorr allFit anova augment bootMer calcSatterth check_collinearity check_convergence "
     "check_heteroscedasticity check_normality check_outliers check_predictions check_singularity check_variance coef "
-    "coef_test confint contest contest1D contestMD deviance df_residual difflsmeans drop1 emmeans emtrends "
-    "expected_rank extend fitted fixef formula getME glance group_lines group_slopes hatvalues hlm_resid icc isGLMM "
-    "isLMM isREML isSingular least_confounded logLik ls_means model_matrix model_performance ngrps nobs "
-    "population_line power_curve power_sim predict predict_interval profile r2 ranef ranova rePCA ref_grid refit "
-    "refitML reliability residuals sigma simulate simulate_residuals step summary tidy update vcov vcov_robust "
-    "weights with_parameters"
+    "coef_test confint contest contest1D contestMD cooks_distance deviance df_residual dfbeta dfbetas difflsmeans "
+    "drop1 emmeans emtrends expected_rank extend fitted fixef formula getME glance group_lines group_slopes hatvalues "
+    "hlm_resid icc influence isGLMM isLMM isREML isSingular least_confounded logLik ls_means model_matrix "
+    "model_performance ngrps nobs population_line power_curve power_sim predict predict_interval profile r2 ranef "
+    "ranova rePCA ref_grid refit refitML reliability residuals rstandard rstudent sigma simulate simulate_residuals "
+    "step summary tidy update vcov vcov_robust weights with_parameters"
 ).split()
 
 for _name in GENERICS:
