@@ -13,6 +13,8 @@ LARGEST_CORE       core^3 + nonzeros(Z'Z) x core
 anything else      one sparse triangular solve per row: rows x nonzeros(L)
 """
 
+from collections import namedtuple
+
 import numpy as np
 from scipy import sparse
 
@@ -32,13 +34,7 @@ def leverages(fit, caller="hatvalues"):
         If the fit was pickled without its rows.
     """
     design = fit._rows_or_raise(caller).design
-    system = System(fit)
-    if system.is_nested():
-        rows = NestedBlocks(system, design)
-    elif system.core <= LARGEST_CORE:
-        rows = CoreBlocks(system, design)
-    else:
-        rows = RowSolves(system, design)
+    rows = _blocks(System(fit), design)
     out = np.empty(design.n)
     B_inverse = np.linalg.inv(fit._x_centring.B)
     root = np.linalg.solve(fit._estimates.RX, np.eye(design.p))          # inverse of RX in the user's columns
@@ -50,6 +46,35 @@ def leverages(fit, caller="hatvalues"):
         d = (_columns(design.x_columns, fit._x_centring, chosen) - effects) @ root
         out[chosen] = h + (d**2).sum(axis=1)
     return out if design.weights is None else out * design.weights
+
+
+def variances_of(fit, codes, z):
+    """Var(z'b | y, beta, theta) of combinations of random effects, (k,).
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    codes : list of ndarray of int (k,), per grouping factor
+        The level of each factor that a combination meets.
+    z : list of ndarray (k, c), per grouping factor
+        Its values in the user's columns, all zero where the factor does not count.
+    """
+    basis = [np.where((u != 0.0).any(axis=1)[:, None], u - B.centre, 0.0) for u, B in zip(z, fit._centrings)]
+    rows = _blocks(System(fit), _Levels(len(z[0]), [_Codes(codes[0])]))
+    out = np.empty(len(z[0]))
+    for chosen in rows.slices():
+        out[chosen] = rows.quadratic([c[chosen] for c in codes], [u[chosen] for u in basis])[0]
+    return fit._estimates.sigma**2 * out
+
+
+_Levels, _Codes = namedtuple("_Levels", "n factors"), namedtuple("_Codes", "codes")
+
+
+def _blocks(system, design):
+    """The way that fits the model."""
+    if system.is_nested():
+        return NestedBlocks(system, design)
+    return CoreBlocks(system, design) if system.core <= LARGEST_CORE else RowSolves(system, design)
 
 
 def _columns(columns, basis, rows):

@@ -19,12 +19,16 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr anova augment bootMer calcSatterth check_collinearity check_convergence "
-    "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
-    "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
-    "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
-    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
-    "tidy update vcov vcov_robust weights"
+    "AIC BIC REMLcrit VarCorr anova augment averages_data bootMer calcSatterth check_collinearity "
+    "check_convergence check_heteroscedasticity check_model check_model_data check_normality check_outliers "
+    "check_singularity coef coef_test confint contest contest1D contestMD cooks_data deviance df_residual "
+    "dotplot drop1 emmeans emtrends fitted fixef formula getME glance group_lines group_slopes hatvalues icc "
+    "isGLMM isLMM isREML isSingular lines_data logLik model_matrix model_performance ngrps nobs panels_data "
+    "plot plot_averages plot_cooks plot_lines plot_panels plot_predictive plot_qq plot_ranef plot_ranef_pairs "
+    "plot_ranef_qq plot_residuals plot_scale_location plot_shrinkage population_line predictive_data profile "
+    "qq_data qqmath r2 ranef ranef_data ranef_pairs_data ranef_qq_data ranova rePCA ref_grid refit refitML "
+    "residuals residuals_data scale_location_data shrinkage_data sigma step summary tidy update vcov "
+    "vcov_robust weights"
 ).split()
 
 for _name in GENERICS:
