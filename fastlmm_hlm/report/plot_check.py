@@ -93,7 +93,7 @@ def plot_inflation(frame, *, ax=None):
     Parameters
     ----------
     frame : DataFrame
-        Term, VIF, VIF_CI_low, VIF_CI_high; an endless interval goes to the end of the axis.
+        Term, VIF, VIF_CI_low, VIF_CI_high; an endless interval is a dotted line to the end of the axis.
     ax : Axes, Figure or None
 
     Returns
@@ -105,11 +105,12 @@ def plot_inflation(frame, *, ax=None):
     vif, low, high = (frame[name].to_numpy(dtype=float)[::-1] for name in ("VIF", "VIF_CI_low", "VIF_CI_high"))
     ends = np.where(np.isfinite(high), high, vif)
     top = max(1.15 * ends.max(), 1.3 * BOUNDS[0])
-    places, kind = np.arange(n), np.searchsorted(BOUNDS, vif, side="right")
+    places, kind, endless = np.arange(n), np.searchsorted(BOUNDS, vif, side="right"), ~np.isfinite(high)
     for k, colour in enumerate(SHADES):
         own = kind == k
-        ax.hlines(places[own], low[own], np.minimum(np.where(np.isfinite(high), high, np.inf), 2.0 * top)[own], color=colour,
-                  linewidth=2.0, alpha=0.5, zorder=2)
+        for some, style in ((own & ~endless, "-"), (own & endless, ":")):
+            ax.hlines(places[some], low[some], np.minimum(high[some], 2.0 * top), color=colour, linewidth=2.0, alpha=0.5,
+                      linestyle=style, zorder=2)
         ax.plot(vif[own], places[own], linestyle="none", marker="o", markersize=6, color=colour, markeredgewidth=0, zorder=3)
     for bound in BOUNDS:
         if bound < top:
@@ -123,8 +124,9 @@ def plot_inflation(frame, *, ax=None):
     names = [text if len(text) <= 26 else text[:25] + "..." for text in map(str, frame["Term"][::-1])]
     ax.set_yticks(places, names, fontsize=min(9.0, max(5.0, 150.0 / n)))
     ax.set_xlabel("variance inflation factor")
-    _finish(ax, None, [_entry(SHADES[k], label, marker=True) for k, label in enumerate(("low", "from 5", "from 10")) if (kind == k).any()],
-            grid="x", columns=3, fontsize=8.0)
+    handles = [_entry(SHADES[k], label, marker=True) for k, label in enumerate(("low", "from 5", "from 10")) if (kind == k).any()]
+    handles += [_entry("none", "dotted: interval without end")] if endless.any() else []
+    _finish(ax, None, handles, grid="x", columns=3, fontsize=8.0)
     return ax
 
 
@@ -142,9 +144,9 @@ def plot_densities(frame, *, ax=None, xlabel=None, title=None):
     -------
     matplotlib Axes
     """
+    ax = one_axes(ax, "plot_predictive")
     from matplotlib.collections import LineCollection
 
-    ax = one_axes(ax, "plot_predictive")
     at = frame.iloc[:, 0].to_numpy()
     simulated = frame.iloc[:, 2:].to_numpy().T
     ax.add_collection(LineCollection([np.column_stack([at, one]) for one in simulated], colors=BLUE, linewidths=0.8,

@@ -52,6 +52,7 @@ def plot_index(frame, threshold, *, label=5, ax=None, xlabel=None, ylabel=None, 
     ax.margins(x=0.02)
     label_points(ax, at[most] if n <= MANY_POINTS else most + 1, d[most], frame.index[most])
     ax.set_xlabel("row, in the order of the data" if xlabel is None else xlabel)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_ylabel("Cook's distance" if ylabel is None else ylabel)
     _finish(ax, title, handles, grid="y", columns=2)
     return ax

@@ -15,12 +15,12 @@ TAIL, BETWEEN = 500, 3000
 BARS = 300
 
 
-def thinned(n, tail=TAIL, between=BETWEEN):
-    """Places of the ordered values that are drawn: all, or both tails and some between."""
+def thinned(at, tail=TAIL, between=BETWEEN):
+    """Places of the ordered values that are drawn: all, or both tails and between them some, even in their quantiles `at`."""
+    n = len(at)
     if n <= 2 * tail + between:
         return np.arange(n)
-    middle = np.linspace(tail, n - tail - 1, between).astype(np.int64)
-    return np.concatenate([np.arange(tail), middle, np.arange(n - tail, n)])
+    return np.unique(np.concatenate([np.arange(tail), spread(at, between), np.arange(n - tail, n)]))
 
 
 def spread(at, most=BARS):
@@ -48,11 +48,11 @@ def plot_normal(frame, *, band=None, ax=None, xlabel=None, ylabel=None, title=No
     -------
     matplotlib Axes
     """
+    ax = one_axes(ax, "plot_qq", (5.4, 4.8))
     from matplotlib.patches import Patch
 
-    ax = one_axes(ax, "plot_qq", (5.4, 4.8))
     n = len(frame)
-    drawn = thinned(n)
+    drawn = thinned(frame["theoretical"].to_numpy())
     at, values, line, lower, upper = (frame.iloc[drawn, j].to_numpy(dtype=float) for j in range(5))
     ax.fill_between(at, lower, upper, color=GREY, alpha=0.25, linewidth=0, zorder=1)
     ax.plot(at[[0, -1]], line[[0, -1]], color=ORANGE, linewidth=1.4, zorder=2)
@@ -97,7 +97,7 @@ def plot_effect_quantiles(frame, *, level=0.95, ax=None, title=None, columns=2, 
     several = frame["grpvar"].nunique() > 1
     for k, (((group, term), part), one) in enumerate(zip(panels, axes)):
         n = len(part)
-        drawn = part.iloc[thinned(n)]
+        drawn = part.iloc[thinned(part["theoretical"].to_numpy())]
         at, values = drawn["theoretical"].to_numpy(), drawn["condval"].to_numpy()
         handles = [_entry(INK, f"{n:,} levels" + ("" if len(drawn) == n else f", {len(drawn):,} drawn"), marker=True)]
         if "lower" in drawn.columns:

@@ -236,7 +236,7 @@ def _finish(ax, title, handles, grid="both", columns=None, fontsize=9.0):
                   borderaxespad=0.2, borderpad=0.1, handlelength=1.5, columnspacing=1.4)
     if title:
         rows = -(-len(handles) // columns)
-        ax.set_title(title, loc="left", fontsize=fontsize + 2.0, pad=6 + 1.67 * fontsize * rows)
+        ax.set_title(title, loc="left", fontsize=fontsize + 2.0, pad=6 + fontsize * 5.0 / 3.0 * rows)
 
 
 def _columns_that_fit(ax, handles, fontsize):

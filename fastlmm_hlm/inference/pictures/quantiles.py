@@ -109,8 +109,8 @@ def ranef_qq_data(fit, group=None, terms=None, *, level=0.95):
 def plot_qq(fit, *, type="standardized", id=0.05, level=0.95, band="simultaneous", ax=None, xlabel=None, ylabel=None, title=None):
     """Normal quantile plot of the residuals, with the band of a normal sample; the largest residuals are labelled.
 
-    Beyond 4,000 rows the 500 smallest and the 500 largest residuals and 3,000 of those between
-    are drawn, which the legend says.
+    Of more than 4,000 rows the 500 smallest and the 500 largest residuals and at most 3,000
+    of those between are drawn; the legend says how many.
 
     Parameters
     ----------
