@@ -54,7 +54,7 @@ def three_columns(seed=SEED):
     root = np.linalg.cholesky(np.array([[9.0, 2.4, -0.9], [2.4, 4.0, 0.3], [-0.9, 0.3, 1.0]]))
     b = (rng.normal(size=(60, 3)) @ root.T)[child]
     y = 30.0 + 5.0 * t - 2.0 * t**2 + b[:, 0] + b[:, 1] * t + b[:, 2] * t**2 + rng.normal(0.0, 0.8, len(t))
-    return pd.DataFrame({"height": y, "t": t, "t2": t**2, "child": [f"c{k:02d}" for k in child]})
+    return pd.DataFrame({"height": y, "t": t, "child": [f"c{k:02d}" for k in child]})
 
 
 # Formula, data, predictor of lines, column of colours, grouping factor, arguments of lmer.
@@ -63,7 +63,7 @@ CASES = {
     "schools": ("mAch ~ meanses * cses + sector * cses + (cses | school)", lambda: datasets.load("Hsb82"), "cses", "sector", "school", {}),
     "seven": ("score ~ hours + age + kind + (hours | class)", lambda: pupils(210, 7), "hours", "kind", "class", {}),
     "many": ("score ~ hours + age + (hours | class)", lambda: pupils(70_000, 7_000), "hours", "kind", "class", {}),
-    "three": ("height ~ t + t2 + (t + t2 | child)", three_columns, "t", None, "child", {}),
+    "three": ("height ~ t + I(t^2) + (t + I(t^2) | child)", three_columns, "t", None, "child", {}),
     "penicillin": ("diameter ~ 1 + (1 | plate) + (1 | sample)", lambda: datasets.load("Penicillin"), None, None, "plate", {}),
     "singular": ("Yield ~ 1 + (1 | Batch)", lambda: datasets.load("Dyestuff2"), None, None, "Batch", {}),
     "weights": ("score ~ hours + (hours | class)", lambda: pupils(600, 30), "hours", "kind", "class", {"weights": "w"}),

@@ -83,7 +83,8 @@ def plot_leverage(frame, p, *, label=5, ax=None, title=None, **legend):
     handles = [draw_points(ax, h, s)]
     ax.axhline(0.0, color=INK, linewidth=1.0, linestyle="--", zorder=1)
     # The points decide the axes; contours enter where they pass.
-    low, high = max(0.0, h.min() - 0.06 * np.ptp(h)), h.max() + 0.1 * (np.ptp(h) or h.max() or 1.0)
+    spread = np.ptp(h) if np.ptp(h) > 1e-6 * h.max() else h.max()
+    low, high = max(0.0, h.min() - 0.06 * spread), h.max() + 0.1 * (spread or 1.0)
     reach = 1.15 * np.abs(s).max()
     grid = np.linspace(max(low, 1e-6), min(high, 1.0 - 1e-9), 400)
     shown = []

@@ -10,6 +10,8 @@ from fastlmm_hlm.inference.standing import FittedParts
 
 # As many colours as can be told apart.
 MOST_KINDS = 7
+# Points of a line that is not straight.
+CURVE = 60
 
 
 def averages_data(fit, group=None, *, at=None, level=0.95):
@@ -122,13 +124,15 @@ def _short(value):
     return f"{value if abs(value) > 1e-12 else 0.0:.4g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
-def lines_data(fit, x, group=None, *, by=None, points=2, at=None, within=False):
+def lines_data(fit, x, group=None, *, by=None, points=None, at=None, within=False):
     """Lines of the groups and of the population, in one data frame.
 
     Parameters
     ----------
-    fit, x, group, points, at, within
+    fit, x, group, at, within
         As for `group_lines`.
+    points : int or array, optional
+        As for `group_lines`; by default 2 for straight lines and 60 for curves.
     by : str, optional
         A column of the data that is the same in all rows of a group, such as
         the sector of a school: the population then has a line for each of its
@@ -154,6 +158,7 @@ def lines_data(fit, x, group=None, *, by=None, points=2, at=None, within=False):
     parts = FittedParts(fit, "lines_data")
     parts.check_predictor(x)
     factor = parts.choose_factor(x, group)
+    points = enough_points(fit, x, factor.name, at) if points is None else points
     lines = group_lines(fit, x, points=points, group=factor.name, at=at, within=within).assign(line="group")
     if by is None:
         population = [population_line(fit, x, points=points, at=at)]
@@ -167,6 +172,17 @@ def lines_data(fit, x, group=None, *, by=None, points=2, at=None, within=False):
     out = pd.concat([lines.astype({factor.name: object}), whole], ignore_index=True)
     out[factor.name] = out[factor.name].where(out["line"] == "group", None)
     return out
+
+
+def enough_points(fit, x, group, at):
+    """2 if the lines of the groups are straight in x, else 60."""
+    from fastlmm_hlm.inference.lines import group_slopes
+
+    try:
+        group_slopes(fit, x, group=group, at=at)
+    except ArgumentError:
+        return CURVE
+    return 2
 
 
 def _kinds(fit, parts, factor, x, by, at):
@@ -206,7 +222,7 @@ def _kinds(fit, parts, factor, x, by, at):
     return kind_of, settings
 
 
-def plot_lines(fit, x, group=None, *, by=None, points=2, at=None, within=False, ax=None, xlabel=None, ylabel=None, title=None):
+def plot_lines(fit, x, group=None, *, by=None, points=None, at=None, within=False, ax=None, xlabel=None, ylabel=None, title=None):
     """The fitted line of every group along x, with the population's line on top.
 
     Parameters

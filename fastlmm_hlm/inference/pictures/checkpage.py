@@ -130,7 +130,10 @@ def check_model(fit, panels=None, *, predictive=False, nsim=30, seed=None, ax=No
 def _verdict(fit, name, frame):
     """The second line of a panel; for the random effects a dict (group, term) -> line."""
     if name == "linearity":
-        return f"local mean within {np.quantile(np.abs(frame['.trend']), 0.9) / fit._estimates.sigma:.2g} sigma of 0 in 90% of the rows"
+        x, off = frame.iloc[:, 0].to_numpy(), np.quantile(np.abs(frame[".trend"]), 0.9) / fit._estimates.sigma
+        if np.ptp(x) <= 1e-9 * np.abs(x).max(initial=0.0):
+            return "the fitted values do not vary"
+        return f"local mean within {off:.2g} sigma of 0 in 90% of the rows"
     if name == "homogeneity":
         return f"constant variance: {p_text(check_heteroscedasticity(fit).p)}"
     if name == "influence":

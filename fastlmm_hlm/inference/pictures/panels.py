@@ -5,6 +5,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, UnknownNameError
 from fastlmm_hlm.inference.lines import _grid
+from fastlmm_hlm.inference.pictures.averages import enough_points
 from fastlmm_hlm.inference.standing import FittedParts
 
 # Panels when the groups are not named.
@@ -12,7 +13,7 @@ PANELS = 20
 CHOICES = ("spread", "largest")
 
 
-def panels_data(fit, x, group=None, *, groups=None, points=2, at=None):
+def panels_data(fit, x, group=None, *, groups=None, points=None, at=None):
     """Rows and lines of some groups.
 
     Parameters
@@ -29,7 +30,7 @@ def panels_data(fit, x, group=None, *, groups=None, points=2, at=None):
         the groups in the order of their fitted value at the mean of x
         ("spread"), or the 20 with most rows ("largest").
     points, at
-        As for `group_lines`; each line goes over the range of x in its group.
+        As for `lines_data`; each line goes over the range of x in its group.
 
     Returns
     -------
@@ -53,6 +54,7 @@ def panels_data(fit, x, group=None, *, groups=None, points=2, at=None):
     factor = parts.choose_factor(x, group)
     if factor.name in (x, "kind", "y") or x in ("kind", "y"):
         raise ArgumentError(f"panels_data: the columns {factor.name!r} and {x!r} must not be called 'kind' or 'y'; rename them.")
+    points = enough_points(fit, x, factor.name, at) if points is None else points
     grid = _own_grid(parts, x, points, factor)
     values, codes = parts._numbers(x), np.asarray(factor.codes)
     chosen = _chosen(parts, factor, x, values, groups, at)
@@ -119,7 +121,7 @@ def _least_squares(x, y, w):
     return [("ols", ends, mean + slope * (ends - centre))]
 
 
-def plot_panels(fit, x, group=None, *, groups=None, points=2, at=None, ols=False, ncols=None, ax=None, xlabel=None, ylabel=None,
+def plot_panels(fit, x, group=None, *, groups=None, points=None, at=None, ols=False, ncols=None, ax=None, xlabel=None, ylabel=None,
                 title=None):
     """Observed values and fitted lines, one panel per group, all on the same axes.
 

@@ -313,6 +313,15 @@ def test_a_kind_that_is_no_predictor_has_one_population_line(seven):
     assert len(own) == 2 and own["kind"].isna().all()
 
 
+def test_curves_have_the_points_they_need():
+    fit = lmer("Reaction ~ poly(Days, 2) + (1 | Subject)", datasets.load("sleepstudy"))
+    frame = fit.lines_data("Days")
+    whole = frame[frame["line"] == "population"]
+    np.testing.assert_allclose(whole["fitted"], population_line(fit, "Days", points=60)["fitted"], **ROUNDING)
+    assert (fit.panels_data("Days")["kind"] == "group").sum() == 18 * 60
+    assert len(fit.lines_data("Days", points=3)) == 19 * 3
+
+
 # --- panels -------------------------------------------------------------------------
 
 
