@@ -47,9 +47,9 @@ def plot_page(data, verdicts, mean_root, most_effects, *, ax=None):
             for group, term in shown:
                 part = frame[(frame["grpvar"] == group) & (frame["term"] == term)]
                 plot_effect_quantiles(part, ax=axes[k], columns=3, fontsize=8.0)
-                more = f" ({len(effects) - len(shown)} more: plot_ranef_qq)" if (group, term) == shown[-1] and len(effects) > len(shown) else ""
                 axes[k].set_ylabel(f"{group}: {term}")
-                _head(axes[k], HEADS[name] + more, verdicts[name][group, term])
+                left = len(effects) - len(shown) if (group, term) == shown[-1] else 0
+                _head(axes[k], HEADS[name] + (f" ({left} more: plot_ranef_qq)" if left else ""), verdicts[name][group, term])
                 k += 1
             continue
         _draw(axes[k], name, frame, mean_root)

@@ -81,7 +81,8 @@ def _label(axes, given, handles, xlabel, ylabel, title):
         figure.supxlabel(xlabel, fontsize=10)
         figure.supylabel(ylabel, fontsize=10)
         place = "outside upper left" if given is None else "upper left"
-        figure.legend(handles=handles, frameon=False, fontsize=8.5, ncols=len(handles) if len(axes) > 4 else 2, loc=place, handlelength=1.8, columnspacing=1.4)
+        figure.legend(handles=handles, frameon=False, fontsize=8.5, ncols=len(handles) if len(axes) > 4 else 2, loc=place,
+                      handlelength=1.8, columnspacing=1.4)
         if title:
             figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return

@@ -37,7 +37,8 @@ def plot_caterpillars(frame, *, level=0.95, ax=None, title=None):
     axes = _caterpillar_axes(panels, ax)
     for k, (((group, term), part), one) in enumerate(zip(panels, axes)):
         beside = k > 0 and panels[k - 1][0][0] == group and part["order"].iloc[0] == panels[k - 1][1]["order"].iloc[0]
-        _caterpillar(one, part.sort_values("place", kind="stable"), group, term, level, beside and ax is None, title if k == 0 else None)
+        part = part.sort_values("place", kind="stable")
+        _caterpillar(one, part, group, term, level, beside and ax is None, title if k == 0 else None)
     return axes
 
 
@@ -83,7 +84,8 @@ def _caterpillar(ax, part, group, term, level, bare, title):
     ax.plot(values, places, linestyle="none", marker="o", markersize=min(max(0.6 * room, 1.0), 4.5), markeredgewidth=0,
             color=INK, rasterized=n > MANY_GROUPS, zorder=3)
     if room >= SMALLEST_LABEL:
-        ax.set_yticks(places, [str(label) for label in part["grp"]] if not bare else [""] * n, fontsize=min(0.85 * room, LARGEST_LABEL))
+        names = [""] * n if bare else [str(label) for label in part["grp"]]
+        ax.set_yticks(places, names, fontsize=min(0.85 * room, LARGEST_LABEL))
         ax.set_ylabel("" if bare else group)
     else:
         ax.set_yticks([])

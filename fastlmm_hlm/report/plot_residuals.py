@@ -90,6 +90,7 @@ def plot_boxes(frame, *, ax=None, xlabel=None, ylabel=None, title=None):
     order = order[codes[order] >= 0]
     parts = np.split(values[order], np.searchsorted(codes[order], present)[1:])
     names = frame.iloc[:, 0].cat.categories[present]
+    missing = f" ({len(codes) - len(order):,} without {frame.columns[0]} left out)" if len(order) < len(codes) else ""
     n, name = len(parts), str(frame.columns[0]) if ylabel is None else ylabel
     ax = one_axes(ax, "plot_boxes", (6.4, min(max(1.3 + 0.24 * n, 2.6), 7.2)))
     quartiles = np.array([np.quantile(part, [0.25, 0.5, 0.75]) for part in parts])
@@ -98,7 +99,7 @@ def plot_boxes(frame, *, ax=None, xlabel=None, ylabel=None, title=None):
     if n <= MOST_BOXES:
         parts, quartiles, names = parts[::-1], quartiles[::-1], names[::-1]
         _boxes(ax, parts, quartiles)
-        handles = [_entry(BLUE, f"{len(order):,} rows; whiskers reach 1.5 times the box", marker=True)]
+        handles = [_entry(BLUE, f"{len(order):,} rows{missing}; whiskers reach 1.5 times the box", marker=True)]
     else:
         ranks = np.argsort(quartiles[:, 1], kind="stable")
         quartiles, names = quartiles[ranks], names[ranks]
@@ -107,7 +108,7 @@ def plot_boxes(frame, *, ax=None, xlabel=None, ylabel=None, title=None):
                   rasterized=n > MANY_GROUPS, zorder=2)
         ax.plot(quartiles[:, 1], np.arange(n), linestyle="none", marker="o", markersize=min(max(0.75 * room, 1.1), 4.0),
                 markeredgewidth=0, color=INK, rasterized=n > MANY_GROUPS, zorder=3)
-        handles = [_entry(INK, "median", marker=True), _entry(BLUE, "middle half of the rows", 1.4, 0.6)]
+        handles = [_entry(INK, f"median{missing}", marker=True), _entry(BLUE, "middle half of the rows", 1.4, 0.6)]
     ax.set_ylim(-1, n)
     if room >= SMALLEST_LABEL:
         ax.set_yticks(range(n), [str(label) for label in names], fontsize=min(0.85 * room, LARGEST_LABEL))

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.report.canvas import one_axes
-from fastlmm_hlm.report.ellipse import draw_ellipses
+from fastlmm_hlm.report.ellipse import FEW, draw_ellipses
 from fastlmm_hlm.report.plots import BLUE, GREY, MANY_GROUPS, ORANGE, _entry, _finish, line_style
 from fastlmm_hlm.report.scatter import label_points
 
@@ -53,14 +53,16 @@ def plot_arrows(frame, covariance, *, group="group", ax=None, xlabel=None, ylabe
         own, mixed = (np.column_stack([block[c].to_numpy()[known] for block in blocks]) for c in ("ols", "mixed"))
         centre = [float(block["population"].iloc[0]) for block in blocks]
     else:
-        own, mixed = (np.column_stack([blocks[0][c].to_numpy()[known], np.full(known.sum(), y)]) for c, y in (("ols", 1.0), ("mixed", 0.0)))
+        heights = (("ols", 1.0), ("mixed", 0.0))
+        own, mixed = (np.column_stack([blocks[0][c].to_numpy()[known], np.full(known.sum(), y)]) for c, y in heights)
         centre = [float(blocks[0]["population"].iloc[0])]
     n = len(own)
     _arrows(ax, own, mixed, n)
-    size = min(max(24.0 / n**0.3, 1.6), 6.0)
-    for points, colour, face, alpha in ((own, GREY, "white" if n <= 200 else GREY, 0.9 if n <= 200 else 0.4), (mixed, BLUE, BLUE, 1.0 if n <= 200 else 0.6)):
+    size, few = min(max(24.0 / n**0.3, 1.6), 6.0), n <= FEW
+    looks = ((own, GREY, "white" if few else GREY, 0.9 if few else 0.4), (mixed, BLUE, BLUE, 1.0 if few else 0.6))
+    for points, colour, face, alpha in looks:
         ax.plot(points[:, 0], points[:, 1], linestyle="none", marker="o", markersize=size, color=colour, markerfacecolor=face,
-                markeredgewidth=1.0 if n <= 200 else 0.0, alpha=alpha, rasterized=n > MANY_GROUPS, zorder=3)
+                markeredgewidth=1.0 if few else 0.0, alpha=alpha, rasterized=n > MANY_GROUPS, zorder=3)
     handles = [_entry(GREY, "least squares within the group", marker=True), _entry(BLUE, "mixed model", marker=True),
                _entry(ORANGE, "population", marker=True)]
     if len(terms) == 2:
@@ -108,7 +110,8 @@ def _limits(ax, own, mixed, centre, n):
     tail = (1.0 - SHOWN) / 2.0 if n > 60 else 0.0
     low = np.minimum(np.minimum(np.quantile(own, tail, axis=0), mixed.min(axis=0)), centre)
     high = np.maximum(np.maximum(np.quantile(own, 1.0 - tail, axis=0), mixed.max(axis=0)), centre)
-    drawn = np.concatenate([line.get_xydata() for line in ax.lines if len(line.get_xydata()) > 100 and line.get_linestyle() == "-"] or [np.array([centre])])
+    ellipses = [line.get_xydata() for line in ax.lines if line.get_linestyle() == "-"]
+    drawn = np.concatenate([*ellipses, [centre]])
     low, high = np.minimum(low, drawn.min(axis=0)), np.maximum(high, drawn.max(axis=0))
     room = 0.06 * np.where(high > low, high - low, 1.0)
     ax.set_xlim(low[0] - room[0], high[0] + room[0])

@@ -71,11 +71,12 @@ def label_points(ax, x, y, labels, fontsize=8.0, sides=None, reach=1):
         for down, side in ((d, s) for d in sorted(range(-reach, reach + 1), key=abs) for s in both):
             left = at[0] + side * BESIDE - (width if side < 0 else 0.0)
             box = np.array([left, at[1] + down * height - height / 2.0, left + width, at[1] + down * height + height / 2.0])
-            inside = frame.x0 / scale <= box[0] and box[2] <= frame.x1 / scale and frame.y0 / scale <= box[1] and box[3] <= frame.y1 / scale
+            inside = (box[:2] >= frame.min / scale).all() and (box[2:] <= frame.max / scale).all()
             if inside and not any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken):
                 taken.append(box)
-                ax.annotate(text, (x[i], y[i]), xytext=(side * BESIDE, down * height), textcoords="offset points", fontsize=fontsize,
-                            ha="left" if side > 0 else "right", va="center", color=INK, zorder=6, annotation_clip=True)
+                ax.annotate(text, (x[i], y[i]), xytext=(side * BESIDE, down * height), textcoords="offset points",
+                            fontsize=fontsize, ha="left" if side > 0 else "right", va="center", color=INK, zorder=6,
+                            annotation_clip=True)
                 break
 
 

@@ -190,7 +190,8 @@ def _kinds(fit, parts, factor, x, by, at):
     from fastlmm_hlm.inference.pictures.columns import column_at_rows
 
     if by in (x, "fitted", "line", factor.name):
-        raise ArgumentError(f"lines_data: by = {by!r} is {'the predictor' if by == x else 'another column of the result'}; name a column that is constant within {factor.name}.")
+        what = "the predictor" if by == x else "another column of the result"
+        raise ArgumentError(f"lines_data: by = {by!r} is {what}; name a column that is constant within {factor.name}.")
     values = pd.Series(column_at_rows(fit, by, "lines_data"))
     first = np.empty(len(factor.levels), dtype=np.int64)
     first[factor.codes[::-1]] = np.arange(len(values))[::-1]

@@ -34,7 +34,8 @@ def column_at_rows(fit, name, caller):
     source = None if data is None else DataColumns(data)
     if source is None or name not in source:
         factors = ", ".join(factor.name for factor in rows.design.factors)
-        columns = "" if source is None else f" The data have {', '.join(source.names[:20])}{', ...' if len(source.names) > 20 else ''}."
+        some = [] if source is None else source.names[:20] + ["..."] * (len(source.names) > 20)
+        columns = f" The data have {', '.join(some)}." if some else ""
         raise UnknownNameError(
             f"{caller}: {name!r} is neither a grouping factor ({factors}) nor a column of the data.{columns}"
         )

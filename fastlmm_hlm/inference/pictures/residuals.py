@@ -74,7 +74,8 @@ def residuals_data(fit, x=None, *, type="pearson", share=2.0 / 3.0):
         If the fit was pickled without its rows.
     """
     values = _values(fit, x, "residuals_data")
-    frame = _beside(fit, ".fitted" if x is None else x, values, ".resid", residuals_of(fit, type, "residuals_data"))
+    name = ".fitted" if x is None else x
+    frame = _beside(fit, name, values, ".resid", residuals_of(fit, type, "residuals_data"), "residuals_data")
     return _with_trend(frame, share, "residuals_data") if isinstance(values, np.ndarray) else frame
 
 
@@ -107,7 +108,8 @@ def scale_location_data(fit, x=None, *, share=2.0 / 3.0):
     if not isinstance(values, np.ndarray):
         raise ArgumentError(f"scale_location_data: {x!r} is not numeric; use plot_residuals(fit, {x!r}) for boxes by level.")
     root = np.sqrt(np.abs(residuals_of(fit, "standardized", "scale_location_data")))
-    return _with_trend(_beside(fit, ".fitted" if x is None else x, values, ".root", root), share, "scale_location_data")
+    frame = _beside(fit, ".fitted" if x is None else x, values, ".root", root, "scale_location_data")
+    return _with_trend(frame, share, "scale_location_data")
 
 
 def plot_residuals(fit, x=None, *, type="pearson", share=2.0 / 3.0, id=None, ax=None, xlabel=None, ylabel=None, title=None):
@@ -229,10 +231,10 @@ def _values(fit, x, caller):
     return column_at_rows(fit, x, caller)
 
 
-def _beside(fit, name, values, own, numbers):
-    if name == own:
-        raise ArgumentError(f"the column {name!r} is called as a column of the result; rename it.")
-    return pd.DataFrame({name: values, own: numbers}, index=fit._rows_or_raise("residuals_data").index)
+def _beside(fit, name, values, own, numbers, caller):
+    if name in (own, ".trend"):
+        raise ArgumentError(f"{caller}: the column {name!r} is called as a column of the result; rename it.")
+    return pd.DataFrame({name: values, own: numbers}, index=fit._rows_or_raise(caller).index)
 
 
 def _with_trend(frame, share, caller):

@@ -5,8 +5,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
-from conftest import pupils
+from picture_cases import pupils
 from scipy import stats
 
 from fastlmm_hlm import coef, datasets, fixef, group_lines, hatvalues, lmer, population_line, ranef
@@ -452,6 +453,22 @@ def test_the_page_has_the_frames_of_the_single_pictures(sleep):
     assert data["collinearity"] is None
     pd.testing.assert_frame_equal(data["normality"], sleep.qq_data())
     pd.testing.assert_frame_equal(data["linearity"], sleep.residuals_data(".fixed"))
+
+
+# --- data of other kinds ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [lambda d: d, polars.from_pandas], ids=["pandas", "polars"])
+def test_logical_and_numeric_columns_are_kinds_and_polars_has_the_same_numbers(made):
+    data = pupils(200, 12).assign(even=lambda d: d["class"] % 2 == 0, third=lambda d: d["class"] % 3)
+    fit, same = (lmer("score ~ hours + even + (hours | class)", d) for d in (made(data), data))
+    frame = fit.lines_data("hours", by="even")
+    whole = frame[frame["line"] == "population"]
+    np.testing.assert_allclose(whole["fitted"].iloc[[2, 3]].to_numpy() - whole["fitted"].iloc[[0, 1]].to_numpy(),
+                               fixef(same)["evenTRUE"], **ROUNDING)
+    assert set(fit.lines_data("hours", by="third")["third"].dropna()) == {0.0, 1.0, 2.0}
+    np.testing.assert_allclose(fit.residuals_data("third")[".trend"], same.residuals_data("third")[".trend"], **ROUNDING)
+    assert fit.residuals_data("even")["even"].value_counts().tolist() == data["even"].value_counts().tolist()
 
 
 # --- refusals -----------------------------------------------------------------------
