@@ -14,9 +14,10 @@ import time
 
 import pandas as pd
 
-from fastlmm_hlm import VarCorr, coef, datasets, fixef, group_lines, group_slopes, lmer, population_line, ranef, summary
+from fastlmm_hlm import (
+    VarCorr, coef, datasets, fixef, group_lines, group_slopes, lmer, plot_averages, plot_lines, population_line, ranef, summary,
+)
 from fastlmm_hlm.errors import FastlmmError
-from fastlmm_hlm.report.plots import plot_group_averages, plot_group_lines
 
 MEANS = "mAch ~ 1 + (1 | school)"
 SLOPES = "mAch ~ meanses * cses + sector * cses + (cses | school)"
@@ -67,7 +68,7 @@ def show_means(fit):
 
 
 def show_groups(fit):
-    """Print the deviations and averages of the schools; return the averages with their standard deviations."""
+    """Print the deviations and averages of the schools."""
     say("""The deviation of every school from the overall average (condval), with its standard deviation given the
         estimates (condsd). Small schools are drawn further towards zero.""")
     call("ranef(fit).to_frame().head()")
@@ -79,9 +80,6 @@ def show_groups(fit):
     print(averages.head().to_string(), "\n")
     first = averages.index[0]
     print(f"school {first}: {fixef(fit).iloc[0]:.4f} + ({deviations['condval'].iloc[0]:.4f}) = {averages.iloc[0, 0]:.4f}")
-    return pd.DataFrame(
-        {"average": averages["(Intercept)"], "condsd": deviations.set_index("grp")["condsd"]}
-    ).rename_axis("school")
 
 
 def show_slopes(fit):
@@ -99,7 +97,7 @@ def show_slopes(fit):
 
 
 def show_lines(fit, data):
-    """Print the schools' lines; return them with the sector of each, and the two population lines."""
+    """Print the schools' lines, and the two of the population."""
     heading("3. The regression line of every school")
     say("""A line for every school, at the school's own meanses and sector: intercept and slope contain the fixed part,
         the interactions with the school's predictors, and the school's deviation.""")
@@ -120,18 +118,17 @@ def show_lines(fit, data):
         [population_line(fit, "cses", at={"sector": kind, "meanses": mean}).assign(sector=kind) for kind, mean in status.items()]
     )
     print(population.to_string(index=False))
-    return lines.assign(sector=lines["school"].map(by_school["sector"])), population
 
 
-def draw(folder, averages, overall, lines, population):
-    """Write the two pictures; returns their paths."""
+def draw(folder, means, slopes):
+    """Write a picture of each fit; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "school_averages.png", folder / "school_lines.png"
-    ax = plot_group_averages(averages, population=overall, xlabel="mathematics achievement",
-                             ylabel=f"{len(averages)} schools, in order", title="Average of each school, with 95% intervals")
+    ax = plot_averages(means, xlabel="mathematics achievement", ylabel=f"{means.ngrps()['school']} schools, in order",
+                       title="Average of each school, with 95% intervals")
     ax.figure.savefig(paths[0], dpi=150)
-    ax = plot_group_lines(lines, population, by="sector", xlabel="status relative to the school's mean (cses)",
-                          ylabel="mathematics achievement", title="Regression line of each school")
+    ax = plot_lines(slopes, "cses", by="sector", within=True, xlabel="status relative to the school's mean (cses)",
+                    ylabel="mathematics achievement", title="Regression line of each school")
     ax.figure.savefig(paths[1], dpi=150)
     return paths
 
@@ -146,15 +143,15 @@ def main(arguments=None):
     show_data(data)
     means, first_seconds = timed(MEANS, data)
     show_means(means)
-    averages = show_groups(means)
+    show_groups(means)
     slopes, second_seconds = timed(SLOPES, data)
     show_slopes(slopes)
-    lines, population = show_lines(slopes, data)
+    show_lines(slopes, data)
 
     heading("4. Pictures")
     status = 0
     try:
-        for path in draw(folder, averages, fixef(means).iloc[0], lines, population):
+        for path in draw(folder, means, slopes):
             print(f"written: {path}")
     except (FastlmmError, OSError) as error:
         print(f"no pictures: {error}")

@@ -53,3 +53,23 @@ def hat_parts(fit, caller, fixed=False):
 def centred_columns(columns, basis, rows):
     """Centred columns at some rows, (k, c)."""
     return rows_of(columns, rows) - basis.centre
+
+
+def variances_of(fit, codes, z):
+    """Var(z'b | y, beta, theta) of combinations of random effects, (k,).
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+    codes : list of ndarray of int (k,), per grouping factor
+        The level of each factor that a combination meets.
+    z : list of ndarray (k, c), per grouping factor
+        Its values in the user's columns, all zero where the factor does not count.
+    """
+    joint, k = JointRows(fit), len(z[0])
+    order = joint.way.order(codes)
+    out, x = np.empty(k), np.zeros((k, len(fit._x_centring.B)))
+    for first in range(0, k, joint.at_a_time):
+        chosen = order[first : first + joint.at_a_time]
+        out[chosen] = joint.parts(x[chosen], [c[chosen] for c in codes], [u[chosen] for u in z])[0]
+    return fit._estimates.sigma**2 * out

@@ -50,12 +50,27 @@ class RandomEffects(ByGroup):
         Conditional variances given theta and beta, in the order of the rows and columns.
     """
 
+    # dotplot(ranef(fit)) and qqmath(ranef(fit)) are its methods.
+    answers_generics = True
+
     def __init__(self, frames, condVar=None):
         super().__init__(frames, "ranef")
         self.condVar = condVar
 
     def _notes(self):
         return [] if self.condVar is None else ["with conditional variances"]
+
+    def dotplot(self, group=None, terms=None, **look):
+        """Random effects in order with their intervals; see `fastlmm_hlm.inference.pictures.raneffects.plot_ranef`."""
+        from fastlmm_hlm.inference.pictures.raneffects import plot_ranef
+
+        return plot_ranef(self, group, terms, **look)
+
+    def qqmath(self, group=None, terms=None, **look):
+        """Normal quantile plots; see `fastlmm_hlm.inference.pictures.quantiles.plot_ranef_qq`."""
+        from fastlmm_hlm.inference.pictures.quantiles import plot_ranef_qq
+
+        return plot_ranef_qq(self, group, terms, **look)
 
     def to_frame(self):
         """R's as.data.frame(ranef(fit)): columns grpvar, term, grp, condval, condsd.

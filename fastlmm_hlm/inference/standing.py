@@ -15,6 +15,29 @@ from fastlmm_hlm.formula.values import Logical
 NUMBERS = ("number", "integer")
 
 
+@dataclasses.dataclass(frozen=True)
+class GroupRows:
+    """New rows of every group.
+
+    Attributes
+    ----------
+    newdata : DataFrame, nl * points rows
+    shape : (nl, points)
+    first : ndarray of int (nl,)
+        A row of the fit in each group.
+    included : list of bool, per grouping factor
+        Whether each group lies in one of its levels.
+    common : dict
+        Predictors that stand at one value in all groups.
+    """
+
+    newdata: pd.DataFrame
+    shape: tuple
+    first: np.ndarray
+    included: list
+    common: dict
+
+
 class FittedParts:
     """What prediction along one predictor needs of a fit.
 
@@ -169,7 +192,7 @@ class FittedParts:
         """X beta along the grid, (points,)."""
         return self._fixed_part(self._rows_for(x, grid, self._standing(x, at)))
 
-    def predict_groups(self, factor, x, grid, at):
+    def predict_groups(self, factor, x, grid, at, with_random=True):
         """X beta + Z b along the grid of every group.
 
         Parameters
@@ -178,10 +201,25 @@ class FittedParts:
         x : str
         grid : ndarray, shape (nl, points) or (1, points)
         at : dict or None
+        with_random : bool
+            False leaves out Z b.
 
         Returns
         -------
         ndarray, shape (nl, points)
+        """
+        rows = self.rows_of_groups(factor, x, grid, at)
+        fitted = self._fixed_part(rows.newdata).reshape(rows.shape)
+        for f, codes, columns, Z in self.random_parts(rows) if with_random else ():
+            fitted += np.einsum("lpc,lc->lp", Z, self.effects[f][codes, columns])
+        return fitted
+
+    def rows_of_groups(self, factor, x, grid, at):
+        """New data with the points of the grid for every group; without x (None) the grid has one point.
+
+        Returns
+        -------
+        GroupRows
         """
         nl, codes = len(factor.levels), factor.codes
         grid = np.broadcast_to(grid, (nl, grid.shape[1]))
@@ -195,27 +233,27 @@ class FittedParts:
         for name in self.predictors:
             if name != x and name not in (at or {}) and same_within_groups(self._comparable(name)):
                 held[name] = self._at_rows(name, first)
+        common = {name: values[0] for name, values in held.items() if len(values) == 1}
         grouping = dict.fromkeys(
             name for term in self.spec.random_terms for part in group_components(term.group_node) for name in column_names(part)
         )
         for name in grouping:
             if name != x and name in self.source and name not in held:
                 held[name] = self._at_rows(name, first)
-        newdata = self._rows_for(x, grid, held)
-        fitted = self._fixed_part(newdata).reshape(grid.shape)
+        included = [other is factor or same_within_groups(other.codes) for other in self.design.factors]
+        return GroupRows(self._rows_for(x, grid, held), grid.shape, first, included, common)
+
+    def random_parts(self, rows):
+        """The terms that count in these rows: factor, its level of each group, its columns, and Z, (nl, points, c)."""
         for k, term in enumerate(self.design.terms):
-            other = self.design.factors[term.factor]
-            if other is not factor and not same_within_groups(other.codes):
-                continue
-            b = self.effects[term.factor][other.codes[first], term.columns]
-            Z = self.spec.random(newdata, [k])[0][1].reshape(*grid.shape, -1)
-            fitted += np.einsum("lpc,lc->lp", Z, b)
-        return fitted
+            if rows.included[term.factor]:
+                Z = self.spec.random(rows.newdata, [k])[0][1].reshape(*rows.shape, -1)
+                yield term.factor, self.design.factors[term.factor].codes[rows.first], term.columns, Z
 
     def _rows_for(self, x, grid, held):
         """New data with one row per element of the grid; held columns have one value, or one per row of the grid."""
         size, points = grid.size, grid.shape[-1]
-        columns = {x: grid.ravel()}
+        columns = {} if x is None else {x: grid.ravel()}
         for name, values in held.items():
             columns[name] = pd.Series(values).repeat(size if len(values) == 1 else points).reset_index(drop=True)
         return pd.DataFrame(columns)

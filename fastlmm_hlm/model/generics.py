@@ -20,14 +20,18 @@ def _generic(name):
 
 
 GENERICS = (
-    "AIC BIC REMLcrit VarCorr allFit anova augment bootMer calcSatterth check_collinearity check_convergence "
-    "check_heteroscedasticity check_normality check_outliers check_predictions check_singularity check_variance coef "
-    "coef_test confint contest contest1D contestMD cooks_distance deviance df_residual dfbeta dfbetas difflsmeans "
-    "drop1 emmeans emtrends expected_rank extend fitted fixef formula getME glance group_lines group_slopes hatvalues "
-    "hlm_resid icc influence isGLMM isLMM isREML isSingular least_confounded logLik ls_means model_matrix "
-    "model_performance ngrps nobs population_line power_curve power_sim predict predict_interval profile r2 ranef "
-    "ranova rePCA ref_grid refit refitML reliability residuals rstandard rstudent sigma simulate simulate_residuals "
-    "step summary tidy update vcov vcov_robust weights with_parameters"
+    "AIC BIC REMLcrit VarCorr allFit anova augment averages_data bootMer calcSatterth check_collinearity "
+    "check_convergence check_heteroscedasticity check_model check_model_data check_normality check_outliers "
+    "check_predictions check_singularity check_variance coef coef_test confint contest contest1D contestMD cooks_data "
+    "cooks_distance deviance df_residual dfbeta dfbetas difflsmeans dotplot drop1 emmeans emtrends expected_rank "
+    "extend fitted fixef formula getME glance group_lines group_slopes hatvalues hlm_resid icc influence isGLMM isLMM "
+    "isREML isSingular least_confounded lines_data logLik ls_means model_matrix model_performance ngrps nobs "
+    "panels_data plot plot_averages plot_cooks plot_lines plot_panels plot_predictive plot_qq plot_ranef "
+    "plot_ranef_pairs plot_ranef_qq plot_residuals plot_scale_location plot_shrinkage population_line power_curve "
+    "power_sim predict predict_interval predictive_data profile qq_data qqmath r2 ranef ranef_data ranef_pairs_data "
+    "ranef_qq_data ranova rePCA ref_grid refit refitML reliability residuals residuals_data rstandard rstudent "
+    "scale_location_data shrinkage_data sigma simulate simulate_residuals step summary tidy update vcov vcov_robust "
+    "weights with_parameters"
 ).split()
 
 for _name in GENERICS:

@@ -16,11 +16,16 @@ GREY, INK = "#8C8C8C", "#222222"
 POINTS_PER_INCH = 72.0
 # A label needs this many points of height to be read.
 SMALLEST_LABEL, LARGEST_LABEL = 6.0, 10.0
+# Width of a letter as a share of its height, on average.
+LETTER = 0.52
+# Width that labels and ticks take beside a picture, in points.
+LABELS = 46.0
 # From this many groups on, intervals are stored as an image in PDF and SVG files.
 MANY_GROUPS = 1500
 
 
-def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=None, ylabel=None, title=None):
+def plot_group_averages(frame, *, ax=None, population=None, population_label="population", level=0.95, xlabel=None,
+                        ylabel=None, title=None):
     """Group averages in increasing order, with their intervals: a caterpillar plot.
 
     Parameters
@@ -32,6 +37,8 @@ def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=N
         Where to draw; a new figure of fitting height by default.
     population : float, optional
         Where to draw a vertical line for the population.
+    population_label : str
+        What the legend calls it.
     level : float
         Coverage of the intervals, between 0 and 1.
     xlabel, ylabel, title : str, optional
@@ -75,7 +82,7 @@ def plot_group_averages(frame, *, ax=None, population=None, level=0.95, xlabel=N
     handles.insert(0, _entry(colour, str(name), marker=True))
     if population is not None:
         ax.axvline(population, color=ORANGE, linewidth=1.4, zorder=3)
-        handles.append(_entry(ORANGE, f"population, {population:.4g}"))
+        handles.append(_entry(ORANGE, f"{population_label}, {population:.4g}"))
     ax.set_ylim(-1, n)
     if row >= SMALLEST_LABEL:
         ax.set_yticks(places, [str(label) for label in frame.index], fontsize=min(0.85 * row, LARGEST_LABEL))
@@ -99,7 +106,7 @@ def plot_group_lines(frame, population=None, *, by=None, ax=None, xlabel=None, y
         per group; further columns are allowed.
     population : DataFrame, optional
         Columns: x (of the same name) and "fitted"; with `by` one line for each
-        of its values.
+        of its values, and a black one where it is missing.
     by : str, optional
         A column of `frame` (and `population`) that is the same in all rows of a
         group; it gives the colour.
@@ -145,16 +152,26 @@ def plot_group_lines(frame, population=None, *, by=None, ax=None, xlabel=None, y
     counts = [f"{n:,} groups ({group})"] if by is None else [f"{k}: {(kind_of == i).sum():,} groups" for i, k in enumerate(kinds)]
     handles = [_entry(colour, label, 1.0, 0.7) for colour, label in zip(colours, counts, strict=True)]
     if population is not None:
+        common = population[population[by].isna()] if by is not None else population.iloc[:0]
+        if len(common):
+            _draw_population(ax, common.sort_values(x), x, fitted, INK)
+            handles.append(_entry(INK, "population", 2.6))
         for k, kind in enumerate(kinds):
             line = (population if by is None else population[population[by] == kind]).sort_values(x)
+            if not len(line):
+                continue
             colour = ORANGE if by is None else colours[k]
-            ax.plot(line[x], line[fitted], color=colour, linewidth=2.6, zorder=4, path_effects=_halo())
+            _draw_population(ax, line, x, fitted, colour)
             handles.append(_entry(colour, "population" if by is None else f"{kind}: population", 2.6))
     ax.margins(x=0.01)
     ax.set_xlabel(str(x) if xlabel is None else xlabel)
     ax.set_ylabel(str(fitted) if ylabel is None else ylabel)
     _finish(ax, title, handles)
     return ax
+
+
+def _draw_population(ax, line, x, fitted, colour):
+    ax.plot(line[x], line[fitted], color=colour, linewidth=2.6, zorder=4, path_effects=_halo())
 
 
 def line_style(n):
@@ -188,29 +205,49 @@ def _entry(colour, label, width=1.5, alpha=1.0, marker=False):
     return Line2D([], [], color=colour, alpha=alpha, label=label, **look)
 
 
-def _halo():
+def _halo(width=5.0):
     from matplotlib import patheffects
 
-    return [patheffects.Stroke(linewidth=5.0, foreground="white"), patheffects.Normal()]
+    return [patheffects.Stroke(linewidth=width, foreground="white"), patheffects.Normal()]
 
 
 def _height_in_points(ax):
-    return ax.get_position().height * ax.figure.get_size_inches()[1] * POINTS_PER_INCH
+    return ax.bbox.height / ax.figure.dpi * POINTS_PER_INCH
 
 
-def _finish(ax, title, handles, grid="both"):
+def _width_in_points(ax):
+    """The width of a picture; where the layout is still to come, what its labels will leave of its cell."""
+    cell, figure = ax.get_subplotspec(), ax.figure
+    if cell is None or figure.get_layout_engine() is None:
+        return ax.bbox.width / figure.dpi * POINTS_PER_INCH
+    share = len(cell.colspan) / cell.get_gridspec().ncols
+    return share * figure.bbox.width / figure.dpi * POINTS_PER_INCH - LABELS
+
+
+def _finish(ax, title, handles, grid="both", columns=None, fontsize=9.0):
     """Spines, grid, and above the picture its title and legend."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.set_axisbelow(True)
     ax.grid(axis=grid, color="#E9E9E9", linewidth=0.6)
-    columns = 2 if len(handles) == 4 else 3
+    columns = min((2 if len(handles) == 4 else 3) if columns is None else columns, _columns_that_fit(ax, handles, fontsize))
     if handles:
-        ax.legend(handles=handles, frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns,
+        ax.legend(handles=handles, frameon=False, fontsize=fontsize, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns,
                   borderaxespad=0.2, borderpad=0.1, handlelength=1.5, columnspacing=1.4)
     if title:
         rows = -(-len(handles) // columns)
-        ax.set_title(title, loc="left", fontsize=11, pad=6 + 15 * rows)
+        ax.set_title(title, loc="left", fontsize=fontsize + 2.0, pad=6 + fontsize * 5.0 / 3.0 * rows)
+
+
+def _columns_that_fit(ax, handles, fontsize):
+    """Into how many columns a legend may go without becoming wider than the picture; by the letters, roughly."""
+    room = _width_in_points(ax)
+    widths = [(LETTER * len(handle.get_label()) + 3.4) * fontsize for handle in handles]
+    for columns in range(len(widths), 1, -1):
+        rows = -(-len(widths) // columns)
+        if sum(max(widths[k : k + rows]) for k in range(0, len(widths), rows)) <= room:
+            return columns
+    return 1
 
 
 def _finite(frame, column, caller):

@@ -7,12 +7,9 @@ import statistics
 
 import numpy as np
 
-from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.report.plots import BLUE, GREY, INK, ORANGE, _pyplot
+from fastlmm_hlm.report.canvas import panel_axes
+from fastlmm_hlm.report.plots import BLUE, GREY, INK, ORANGE
 
-# Panels per row, and the size of one in inches.
-PER_ROW = 3
-WIDTH, HEIGHT = 3.3, 2.7
 # Tail beyond which a density is not drawn, as a share of its height.
 FAINT = 2e-3
 
@@ -37,7 +34,7 @@ def plot_zeta(curves, *, absolute=False, levels=(0.5, 0.8, 0.9, 0.95, 0.99), ax=
     -------
     ndarray of Axes, one per parameter
     """
-    axes = _panels(len(curves), ax, "plot_zeta")
+    axes = panel_axes(ax, len(curves), "plot_zeta")
     reaches = [statistics.NormalDist().inv_cdf((1.0 + level) / 2.0) for level in levels]
     for (name, curve), one in zip(curves.items(), axes):
         value, zeta = curve["value"].to_numpy(), curve["zeta"].to_numpy()
@@ -74,7 +71,7 @@ def plot_density(densities, estimates=None, *, ax=None):
     -------
     ndarray of Axes, one per parameter
     """
-    axes = _panels(len(densities), ax, "plot_density")
+    axes = panel_axes(ax, len(densities), "plot_density")
     for (name, curve), one in zip(densities.items(), axes):
         value, density = curve["value"].to_numpy(), curve["density"].to_numpy()
         seen = density > FAINT * np.nanmax(density)
@@ -95,31 +92,6 @@ def _value_at(value, zeta, root):
 def _zeta_at(value, zeta, at, root):
     """`root`, or what zeta is at the end of a curve that does not get there."""
     return min(max(root, zeta[0]), zeta[-1])
-
-
-def _panels(count, ax, caller):
-    """Axes, one for each parameter.
-
-    Raises
-    ------
-    ArgumentError
-        If there are too few.
-    """
-    if ax is not None:
-        given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(given) < count:
-            raise ArgumentError(f"{caller}: {len(given)} axes were given for {count} parameters; give one for each.")
-        return given[:count]
-    plt = _pyplot(caller)
-    columns = min(count, PER_ROW)
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH * columns, HEIGHT * rows), squeeze=False, layout="constrained"
-    )
-    axes = axes.ravel()
-    for empty in axes[count:]:
-        empty.remove()
-    return axes[:count]
 
 
 def _finish_panel(ax, name, ylabel):

@@ -1,5 +1,7 @@
 """Checks in a line: the numbers of R's performance, textbook formulas, and the sentences."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,3 +116,11 @@ def test_an_outlier_is_named():
 def test_a_check_without_that_number_says_what_it_has():
     with pytest.raises(AttributeError, match="it has p, statistic"):
         check_heteroscedasticity(fitted_case("sleepstudy")[0]).q
+
+
+def test_fitted_values_that_are_constant_show_no_heteroscedasticity():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        fit = lmer("Yield ~ 1 + (1 | Batch)", datasets.load("Dyestuff2"))
+    found = check_heteroscedasticity(fit)
+    assert found and found.statistic == 0.0 and found.p == 1.0
