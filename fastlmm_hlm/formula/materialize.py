@@ -142,17 +142,37 @@ class MatrixRecipe:
         DataError
             For a level that the fit did not see, or another kind of value.
         """
-        values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
-        if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
-            columns = DirectColumns(n).of(self.terms, values)[0]
-        else:
-            from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
-
-            spec = formulaic_spec(self.terms) if self._spec is None else self._spec
-            columns = formulaic_columns(spec, values, n)[0]
+        columns = self.columns(variables, DirectColumns(n))
         matrix = dense_matrix(columns, n)
         matrix[np.isnan(matrix).any(axis=1)] = np.nan
         return matrix
+
+    def columns(self, variables, maker):
+        """Make the columns from new data, as `build` did: referred to where they need not be made.
+
+        Parameters
+        ----------
+        variables : dict of str to value
+        maker : DirectColumns
+            Shared by the matrices of the same rows.
+
+        Returns
+        -------
+        list of (ndarray of float64, shape (n,), or None)
+
+        Raises
+        ------
+        DataError
+            As for `rebuild`.
+        """
+        values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
+        if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
+            return maker.of(self.terms, values)[0]
+        if not self.terms.intercept and not self.terms.terms:
+            return []
+        from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
+
+        return formulaic_columns(formulaic_spec(self.terms) if self._spec is None else self._spec, values, maker.n)[0]
 
     def subset(self, terms, names):
         """The recipe of a matrix with fewer terms, each coded as here.

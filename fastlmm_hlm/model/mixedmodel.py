@@ -13,6 +13,7 @@ from fastlmm_hlm.inference.ranef import coefficients, random_effects
 from fastlmm_hlm.inference.repca import RePCA, principal_components
 from fastlmm_hlm.inference.varcorr import VarCorr
 from fastlmm_hlm.inference.vcov import LogLik, vcov_fixed
+from fastlmm_hlm.ingest.source import is_source
 from fastlmm_hlm.model import rows as rowwise
 from fastlmm_hlm.model.delegation import InferenceMethods
 from fastlmm_hlm.model.fitting import (
@@ -23,6 +24,7 @@ from fastlmm_hlm.model.fitting import (
     refit_response,
     with_changes,
 )
+from fastlmm_hlm.model.fromsource import fit_source
 from fastlmm_hlm.model.getme import component
 from fastlmm_hlm.model.submodel import submodel, with_likelihood
 from fastlmm_hlm.model.summary import Summary, rows_left_out
@@ -59,6 +61,9 @@ def fit_model(settings):
     -------
     LinearMixedModel
     """
+    if is_source(settings.data):
+        source, plan, fitted = fit_source(settings)
+        return LinearMixedModel(settings, plan, fitted, source)
     frame = frame_of(settings)
     fitted = fit_frame(frame, settings)
     return LinearMixedModel(settings, frame, fitted)
@@ -74,7 +79,7 @@ class LinearMixedModel(InferenceMethods):
     unless the fit was made with ``keep_data=True``.
     """
 
-    def __init__(self, settings, frame, fitted):
+    def __init__(self, settings, frame, fitted, source=None):
         self._settings, self._response_replaced = settings, False
         self._data_name = getattr(settings.data, "attrs", {}).get("name")
         self._formula_text = frame.formula.text
@@ -82,11 +87,14 @@ class LinearMixedModel(InferenceMethods):
         self._dropped, self._missing = dict(frame.dropped), dict(frame.missing)
         self._kept_columns = fitted.kept_columns
         self._all_x_names = list(frame.x_names)
-        self._rows = rowwise.Rows(
+        self._rows = None if source is not None else rowwise.Rows(
             fitted.design, frame.index, frame.rows, frame.n_input, frame.padded, frame.padded_index
         )
+        self._source, self._plan = source, None if source is None else frame
         self._grid_facts = None
         self._adopt(fitted)
+        if source is not None:
+            self._weighted = settings.weights is not None
 
     def _adopt(self, fitted):
         """Take over the results of an optimization."""
@@ -114,6 +122,11 @@ class LinearMixedModel(InferenceMethods):
         return self._criterion_object
 
     def _rows_or_raise(self, caller):
+        if self._source is not None:
+            raise RowsNotKeptError(
+                f"{caller}: this fit was made from {self._source.description}, whose rows were read block by block and are "
+                "not in memory. fit.stream(what, out=path) writes fitted values, residuals or predictions to a Parquet file."
+            )
         if self._rows is None:
             raise RowsNotKeptError(
                 f"{caller}: this fit was pickled without its rows. Fit with keep_data=True to keep them, or "
@@ -130,8 +143,10 @@ class LinearMixedModel(InferenceMethods):
                 state["_quantiles"] = self._residual_quantiles()
                 state["_grid_facts"] = _facts_for_pickle(self)
             state["_rows"] = None
+            lasting = self._source is not None and self._source.lasts
+            state["_source"] = self._source if lasting else None
             vectors = {k: NOT_KEPT for k in VECTORS if _is_vector(getattr(self._settings, k))}
-            state["_settings"] = with_changes(self._settings, data=None, **vectors)
+            state["_settings"] = with_changes(self._settings, data=self._settings.data if lasting else None, **vectors)
         return state
 
     def __copy__(self):
@@ -198,6 +213,10 @@ class LinearMixedModel(InferenceMethods):
         return rowwise.linear_predictor(design, self._estimates.beta, self._estimates.b if with_random else None)
 
     def _residual_quantiles(self):
+        if self._quantiles is None and self._source is not None:
+            from fastlmm_hlm.model.streaming import residual_quantiles
+
+            self._quantiles = residual_quantiles(self)
         if self._quantiles is None:
             r = rowwise.residuals(self._rows_or_raise("summary").design, self._linear_predictor(),
                                   self._estimates.sigma, "pearson", True)
