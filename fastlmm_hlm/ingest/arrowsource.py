@@ -6,6 +6,7 @@ import pathlib
 
 from fastlmm_hlm.errors import DataError
 from fastlmm_hlm.ingest.blockrows import TEXT
+from fastlmm_hlm.ingest.readahead import read_ahead
 from fastlmm_hlm.ingest.source import Source, needs
 
 FORMATS = {
@@ -13,7 +14,9 @@ FORMATS = {
     ".feather": "ipc", ".arrow": "ipc", ".ipc": "ipc",
 }
 # Bytes that may be decoded ahead of the sums.
-AHEAD = 64 * 2**20
+AHEAD = 32 * 2**20
+# Bytes of a file that are read at a time.
+BUFFER = 2**20
 # Bytes of a CSV file from which the types of its columns are guessed.
 CSV_BLOCK = 16 * 2**20
 
@@ -49,40 +52,44 @@ class ArrowSource(Source):
 
     def _count(self):
         """Rows by the files' own statement, without reading them; None for CSV files and filtered datasets."""
-        from pyarrow.dataset import ParquetFileFormat
-
         try:
-            if isinstance(getattr(self._dataset, "format", None), ParquetFileFormat) and (self._paths or not _is_filtered(self._dataset)):
+            if self._is_parquet() and (self._paths or not _is_filtered(self._dataset)):
                 return sum(fragment.metadata.num_rows for fragment in self._dataset.get_fragments())
         except Exception as error:
             raise DataError(f"{self.description} cannot be read: {_first_line(error)}. Is the file complete?") from error
         return None
 
     def blocks(self, columns, block_rows):
-        import pyarrow as pa
-        import pyarrow.dataset as ds
-
-        dataset = self._dataset
         self._check_files(columns)
         texts = [name for name in self._texts if name in columns]
+        if self._is_parquet() and self._paths is not None and not self._keys(columns):
+            batches = read_ahead(_parquet_batches(self._dataset.files, columns, block_rows, texts), AHEAD)
+        else:
+            batches = self._scanned(columns, block_rows)
+        for batch in batches:
+            if batch.num_rows:
+                yield _marked(batch, texts)
+
+    def _is_parquet(self):
+        from pyarrow.dataset import ParquetFileFormat
+
+        return isinstance(getattr(self._dataset, "format", None), ParquetFileFormat)
+
+    def _keys(self, columns):
+        """Columns that are keys of the folders and stand in no file."""
+        first = next(iter(self._dataset.get_fragments()), None)
+        return [] if first is None else [name for name in columns if name not in first.physical_schema.names]
+
+    def _scanned(self, columns, block_rows):
+        """Batches by Arrow's own scanner, which knows filters, keys of folders, and other formats."""
+        import pyarrow.dataset as ds
+
         options = {}
-        if isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat):
-            options["fragment_scan_options"] = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True, buffer_size=2**20)
-            if texts and self._paths is not None:
-                dataset = _opened(self._paths, self.description, texts)
-        width = sum(_width(dataset.schema.field(name).type) for name in columns)
+        if self._is_parquet():
+            options["fragment_scan_options"] = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True, buffer_size=BUFFER)
+        width = sum(_width(self._dataset.schema.field(name).type) for name in columns)
         ahead = max(1, min(16, AHEAD // max(1, width * block_rows)))
-        marked = None
-        for batch in dataset.scanner(columns=columns, batch_size=block_rows, batch_readahead=ahead, fragment_readahead=1, **options).to_batches():
-            if batch.num_rows == 0:
-                continue
-            table = pa.Table.from_batches([batch])
-            if texts:
-                if marked is None:
-                    marked = pa.schema([f.with_metadata(TEXT) if f.name in texts and pa.types.is_dictionary(f.type) else f for f in table.schema])
-                table = table.cast(marked) if table.schema.equals(marked) else table
-                table = pa.Table.from_arrays(table.columns, schema=marked)
-            yield table
+        return self._dataset.scanner(columns=columns, batch_size=block_rows, batch_readahead=ahead, fragment_readahead=1, **options).to_batches()
 
     def _check_files(self, columns):
         """Refuse files that lack a column or have it in another type.
@@ -171,16 +178,13 @@ def _format(path):
     return FORMATS[suffix]
 
 
-def _opened(paths, description, texts=()):
-    """A dataset over files; text columns of Parquet may be read as dictionaries, without decoding text."""
+def _opened(paths, description):
+    """A dataset over files."""
     import pyarrow.csv as csv
     import pyarrow.dataset as ds
 
-    kind = _format(paths[0])
-    made = kind
-    if kind == "parquet":
-        made = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns=list(texts)))
-    elif kind == "csv":
+    made = kind = _format(paths[0])
+    if kind == "csv":
         delimiter = "\t" if ".tsv" in paths[0] else ","
         made = ds.CsvFileFormat(
             parse_options=csv.ParseOptions(delimiter=delimiter), read_options=csv.ReadOptions(block_size=CSV_BLOCK),
@@ -190,6 +194,30 @@ def _opened(paths, description, texts=()):
         return ds.dataset(paths[0] if len(paths) == 1 else paths, format=made, partitioning="hive")
     except Exception as error:
         raise DataError(f"{description} cannot be read as {kind}: {_first_line(error)}. Is the file complete?") from error
+
+
+def _parquet_batches(paths, columns, block_rows, texts):
+    """Batches of Parquet files one after the other, decoded as they are asked for.
+
+    Arrow's scanner decodes whole row groups and holds several; this holds one batch, and the file's
+    pages through a buffer.  Text comes as a dictionary, without decoding.
+    """
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False, buffer_size=BUFFER) as file:
+            yield from file.iter_batches(batch_size=block_rows, columns=columns, use_threads=True)
+
+
+def _marked(batch, texts):
+    """A batch as a table; text that came as a dictionary is marked as text."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([batch])
+    if not texts:
+        return table
+    fields = [f.with_metadata(TEXT) if f.name in texts and pa.types.is_dictionary(f.type) else f for f in table.schema]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields))
 
 
 def _first_line(error):

@@ -1,7 +1,10 @@
 """Distinct values, and combinations of values, over blocks of rows."""
 
+import numpy as np
 import pandas as pd
 
+# Integers are noted in a table of one byte each up to this range.
+LARGEST_TABLE = 1 << 27
 # Rows that wait before they are put together with the others.
 FEW = 200_000
 
@@ -40,6 +43,48 @@ class Distinct:
         """The distinct rows in any order, a data frame, or None if there is none."""
         self._settle()
         return self._known
+
+
+class Integers:
+    """Distinct integers: a table over their range while that is small, else as `Distinct`."""
+
+    def __init__(self):
+        self._low, self._table = 0, np.zeros(0, dtype=bool)
+
+    def add(self, values):
+        """Add an array of int, (n,).
+
+        Returns
+        -------
+        bool
+            False if the range is too large; then nothing was noted.
+        """
+        if not len(values):
+            return True
+        low, high = int(values.min()), int(values.max())
+        if not self._reach(low, high):
+            return False
+        self._table[values - self._low] = True
+        return True
+
+    def _reach(self, low, high):
+        """Make the table cover a range; False if it would be too large."""
+        size = len(self._table)
+        if size and self._low <= low and high < self._low + size:
+            return True
+        first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
+        if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
+            return False
+        room = (last - first) // 2 if size else 0                  # so that it grows few times
+        first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
+        table = np.zeros(last - first + 1, dtype=bool)
+        table[self._low - first : self._low - first + size] = self._table
+        self._low, self._table = first, table
+        return True
+
+    def values(self):
+        """The integers noted, ndarray of int64, increasing."""
+        return np.flatnonzero(self._table) + self._low
 
 
 class CategoryOrder:

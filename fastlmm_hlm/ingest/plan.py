@@ -222,7 +222,7 @@ def _frame(scan, knowledge):
     maker = DirectColumns(len(sample))
     x_columns = fixed.build(kept, maker)
     check_finite(x_columns, fixed.names, index, "the fixed part", scans)
-    groups = {names: group_levels(names, group.distinct.frame(), reading, knowledge) for names, group in scan.groups.items()}
+    groups = {names: group_levels(names, group.frame(), reading, knowledge) for names, group in scan.groups.items()}
     codes = {names: group.codes(_SampleRows(reading, source, evaluator, len(sample))) for names, group in groups.items()}
     random, specs = [], []
     for bar, side, names in zip(formula.bars, plan.sides, plan.bar_groups, strict=True):
@@ -256,7 +256,7 @@ def _all_texts(scan, name, plan, value):
     found = set()
     for names, group in scan.groups.items():
         if name in names:
-            found |= set(group.distinct.frame()[str(names.index(name))])
+            found |= set(group.frame()[str(names.index(name))])
     if value.text:
         return pd.Index(sorted(found))
     return pd.Index([*value.levels, *sorted(found - set(value.levels))])

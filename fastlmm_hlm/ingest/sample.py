@@ -1,8 +1,9 @@
 """A few rows spread over the data, the same ones whatever the order in which blocks come.
 
-Every row has a number made from its place alone (splitmix64 of part and row, Steele, Lea and
-Flood 2014); the rows with the smallest numbers are kept.  Two samples are joined by keeping
-the smallest of both.  A source with fewer rows than that is kept whole.
+Every row has a number made from its place alone, and the rows with the smallest numbers are
+kept.  The number is the fractional part of row times the golden section, whose small values lie
+evenly over any range of rows (Weyl's equidistribution).  Two samples are joined by keeping the
+smallest of both.  A source with fewer rows than that is kept whole.
 """
 
 import numpy as np
@@ -13,13 +14,9 @@ from fastlmm_hlm.ingest.blockrows import values_at
 
 
 def row_numbers(part, rows):
-    """A number for each row that looks random, ndarray of uint64, (n,)."""
-    z = rows.astype(np.uint64) + np.uint64(part) * np.uint64(0xD1342543DE82EF95)
+    """A number for each row, ndarray of uint64, (n,); those of different parts are shifted against each other."""
     with np.errstate(over="ignore"):
-        z = (z + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        return (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(part) * np.uint64(0xD1342543DE82EF95)
 
 
 class Sample:

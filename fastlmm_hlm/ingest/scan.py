@@ -12,7 +12,7 @@ from fastlmm_hlm.formula.deparse import deparse
 from fastlmm_hlm.formula.syntax import Name, column_names
 from fastlmm_hlm.formula.values import Factor
 from fastlmm_hlm.ingest.blockrows import BlockColumns, BlockRows, check_kind, numbered, values_at
-from fastlmm_hlm.ingest.distinct import CategoryOrder, Distinct
+from fastlmm_hlm.ingest.distinct import CategoryOrder, Distinct, Integers
 from fastlmm_hlm.ingest.moments import Moments
 from fastlmm_hlm.ingest.request import Reading
 from fastlmm_hlm.ingest.sample import Sample
@@ -104,10 +104,10 @@ class Scan:
             y = numeric_response(rows.chosen(rows.value(self.request.formula.response_node)), name, "numeric")
             index = rows.index if rows.used is None else rows.index[rows.used]
             check_finite([y], [name], index, "the response", rows.scans)
-            self._moment("", 2).add(y)
+            self._moment("", 2).add_quickly(y)
         weights = rows.numbers("weights")
         if weights is not None:
-            self._moment("#weights", 2).add(rows.chosen(weights))
+            self._moment("#weights", 2).add_quickly(rows.chosen(weights))
 
     def _note_factors(self, rows):
         """Levels that occur in the rows used, of variables that are factors."""
@@ -126,7 +126,8 @@ class Scan:
                 continue
             kept = self.groups.setdefault(names, _Group())
             kept.last = rows
-            kept.distinct.add(_combinations(rows, self.reading, names))
+            if not kept.note_integers(rows, self.reading, names):
+                kept.distinct.add(_combinations(rows, self.reading, names))
         for kept in self.groups.values():
             kept.last = None
 
@@ -208,7 +209,7 @@ class Scan:
         for text, levels in other.used_levels.items():
             self.used_levels.setdefault(text, set()).update(levels)
         for names, group in other.groups.items():
-            self.groups.setdefault(names, _Group()).distinct.merge(group.distinct)
+            self.groups.setdefault(names, _Group()).merge(group)
         for own, theirs in ((self.tables, other.tables), (self.used_tables, other.used_tables)):
             for key, table in theirs.items():
                 own.setdefault(key, Distinct()).merge(table)
@@ -262,7 +263,31 @@ class _Group:
     """Combinations of the parts of one grouping factor."""
 
     def __init__(self):
-        self.distinct, self.last = Distinct(), None
+        self.distinct, self.integers, self.last = Distinct(), Integers(), None
+
+    def note_integers(self, rows, reading, names):
+        """Note the levels of a factor that is one column of integers; False for others."""
+        node = reading.plan.groups[names[0]]
+        if len(names) > 1 or not isinstance(node, Name):
+            return False
+        column = rows.source.column(node.text)
+        if column.kind != "integer" or column.missing is not None:
+            return False
+        values = np.asarray(column.values)
+        return self.integers.add(values if rows.used is None else values[rows.used])
+
+    def merge(self, other):
+        self.distinct.merge(other.distinct)
+        self.distinct.add(other._frame_of_integers())
+
+    def _frame_of_integers(self):
+        return pd.DataFrame({"0": self.integers.values()})
+
+    def frame(self):
+        """All combinations, a data frame."""
+        self.distinct.add(self._frame_of_integers())
+        self.integers = Integers()
+        return self.distinct.frame()
 
 
 def _common_kind(name, ours, theirs):
