@@ -23,7 +23,7 @@ GENERICS = (
     "check_heteroscedasticity check_normality check_outliers check_singularity coef coef_test confint contest "
     "contest1D contestMD deviance df_residual drop1 emmeans emtrends fitted fixef formula getME glance "
     "group_lines group_slopes hatvalues icc isGLMM isLMM isREML isSingular logLik model_matrix model_performance "
-    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step summary "
+    "ngrps nobs population_line profile r2 ranef ranova ref_grid refit refitML rePCA residuals sigma step stream summary "
     "tidy update vcov vcov_robust weights"
 ).split()
 

@@ -415,6 +415,12 @@ class LinearMixedModel(InferenceMethods):
         values = rowwise.residuals(rows.design, self._linear_predictor(), self._estimates.sigma, type, scaled)
         return rows.series(values, "residuals")
 
+    def stream(self, what="fitted", *, out, **options):
+        """Write fitted values, residuals or predictions of a fit from a source to a Parquet file; see `model.streaming.stream`."""
+        from fastlmm_hlm.model.streaming import stream
+
+        return stream(self, what, out=out, **options)
+
     def weights(self):
         """Prior weights, Series aligned with the data (ones without weights)."""
         rows = self._rows_or_raise("weights")
@@ -528,7 +534,7 @@ class LinearMixedModel(InferenceMethods):
         """The formula; callable, with fixed_only= and random_only=."""
         return FormulaText(self._formula_text)
 
-    def _parts(self, table, ddf=None):
+    def _parts(self, table, ddf=None, with_residuals=True):
         e, settings = self._estimates, self._settings
         if e.reml:
             criterion = {"REML": e.criterion}
@@ -554,7 +560,7 @@ class LinearMixedModel(InferenceMethods):
             offset=_argument_text(settings.offset),
             subset=_argument_text(settings.subset),
             control=None if settings.control == type(settings.control)() else repr(settings.control),
-            residual_quantiles=self._residual_quantiles(),
+            residual_quantiles=self._residual_quantiles() if with_residuals else None,
             correlation=V / np.outer(sd, sd),
             left_out=rows_left_out(self._dropped, self._missing),
             fit_warnings=self._fit_warnings(),
@@ -611,7 +617,7 @@ class LinearMixedModel(InferenceMethods):
         return t_table(self, L, 0.0, ddf=ddf, **how)
 
     def __str__(self):
-        return fit_text(self._parts(self._coefficient_table()))
+        return fit_text(self._parts(self._coefficient_table(), with_residuals=False))
 
     __repr__ = __str__
 
