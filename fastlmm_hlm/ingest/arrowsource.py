@@ -50,14 +50,22 @@ class ArrowSource(Source):
     def __reduce__(self):
         return ArrowSource, (self._given,)
 
-    def _count(self):
-        """Rows by the files' own statement, without reading them; None for CSV files and filtered datasets."""
+    def _fragments(self):
+        """The files of the dataset; none where it has a filter, which may leave any of them out."""
         try:
-            if self._is_parquet() and (self._paths or not _is_filtered(self._dataset)):
-                return sum(fragment.metadata.num_rows for fragment in self._dataset.get_fragments())
+            return list(self._dataset.get_fragments())
+        except ValueError:
+            return []
+
+    def _count(self):
+        """Rows by the files' own statement, without reading them; None for other files and filtered datasets."""
+        fragments = self._fragments()
+        if not fragments or not self._is_parquet():
+            return None
+        try:
+            return sum(fragment.metadata.num_rows for fragment in fragments)
         except Exception as error:
             raise DataError(f"{self.description} cannot be read: {_first_line(error)}. Is the file complete?") from error
-        return None
 
     def blocks(self, columns, block_rows):
         self._check_files(columns)
@@ -77,7 +85,7 @@ class ArrowSource(Source):
 
     def _keys(self, columns):
         """Columns that are keys of the folders and stand in no file."""
-        first = next(iter(self._dataset.get_fragments()), None)
+        first = next(iter(self._fragments()), None)
         return [] if first is None else [name for name in columns if name not in first.physical_schema.names]
 
     def _scanned(self, columns, block_rows):
@@ -98,10 +106,8 @@ class ArrowSource(Source):
         ------
         DataError
         """
-        if not hasattr(self._dataset, "files"):
-            return
         first, where = {}, {}
-        for fragment in self._dataset.get_fragments():
+        for fragment in self._fragments() if hasattr(self._dataset, "files") else ():
             try:
                 schema = fragment.physical_schema
             except Exception as error:
@@ -222,10 +228,6 @@ def _marked(batch, texts):
 
 def _first_line(error):
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-
-
-def _is_filtered(dataset):
-    return dataset._scan_options.get("filter") is not None if hasattr(dataset, "_scan_options") else False
 
 
 def _is_text(kind):

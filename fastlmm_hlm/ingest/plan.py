@@ -133,12 +133,14 @@ class Plan:
 def make_plan(scan):
     """The plan of a finished `Scan`; see `Scan.finish`."""
     request, reading = scan.request, scan.reading
-    counts = {name: count for name, count in scan.missing.items() if count}
     if reading is None or scan.n_input == 0:
         raise no_rows_left(0, 0, {}, {})
-    announce_rows(scan.dropped, counts, request.na_action, scan.made)
+    order = _order_of_reasons(reading)
+    counts = {name: scan.missing[name] for name in sorted(scan.missing, key=order) if scan.missing[name]}
+    dropped = {reason: scan.dropped[reason] for reason in ("subset", "zero weight", "missing values") if scan.dropped[reason]}
+    announce_rows(dropped, counts, request.na_action, scan.made)
     if scan.n == 0:
-        raise no_rows_left(scan.n_input, scan.considered, counts, scan.dropped)
+        raise no_rows_left(scan.n_input, scan.considered, counts, dropped)
     knowledge = _learn(scan)
     frame, groups = _frame(scan, knowledge)
     check_random_terms(frame.random, scan.n, True, ())
@@ -147,12 +149,21 @@ def make_plan(scan):
         design = replace(design, x_centring=no_centring(design.p))
     beta0 = choose_shift(design)
     plan = Plan(
-        request=request, names=reading.names, columns=reading.columns, n=scan.n, n_input=scan.n_input, dropped=dict(scan.dropped),
+        request=request, names=reading.names, columns=reading.columns, n=scan.n, n_input=scan.n_input, dropped=dropped,
         missing=counts, spec=frame.spec, x_names=frame.x_names, assign=frame.assign, term_labels=frame.term_labels,
         contrasts=frame.contrasts, design=_without_rows(design), groups=_in_order(design, frame, groups), beta0=beta0,
         response=_response(scan, frame), doubtful=_doubtful(design),
     )
     return plan
+
+
+def _order_of_reasons(reading):
+    """The order in which a fit in memory lists columns with missing values: that of the formula."""
+    places = {}
+    for text, node in (*reading.nodes.items(), *reading.plan.groups.items()):
+        for name in (*column_names(node), text):
+            places.setdefault(name, len(places))
+    return lambda name: places.get(name, len(places) + (name == "offset"))
 
 
 def _learn(scan):

@@ -1,6 +1,7 @@
 """LinearMixedModel: the fitted model that `lmer` returns."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ class LinearMixedModel(InferenceMethods):
 
     def __init__(self, settings, frame, fitted, source=None):
         self._settings, self._response_replaced = settings, False
-        self._data_name = getattr(settings.data, "attrs", {}).get("name")
+        self._data_name = source.description if source is not None else getattr(settings.data, "attrs", {}).get("name")
         self._formula_text = frame.formula.text
         self._spec = frame.spec
         self._dropped, self._missing = dict(frame.dropped), dict(frame.missing)
@@ -122,7 +123,7 @@ class LinearMixedModel(InferenceMethods):
         return self._criterion_object
 
     def _rows_or_raise(self, caller):
-        if self._source is not None:
+        if self._rows is None and self._source is not None:
             raise RowsNotKeptError(
                 f"{caller}: this fit was made from {self._source.description}, whose rows were read block by block and are "
                 "not in memory. fit.stream(what, out=path) writes fitted values, residuals or predictions to a Parquet file."
@@ -192,6 +193,8 @@ class LinearMixedModel(InferenceMethods):
         design = build_design(frame)
         if self._dropped_columns:
             design = design.with_fixed_columns(self._kept_columns)
+        factors = [replace(f, centring=c) for f, c in zip(design.factors, self._centrings)]
+        design = replace(design, x_centring=self._x_centring, factors=factors)      # the bases of the stored sums
         same = design.n == self._estimates.n and all(
             f.levels.equals(levels) for f, (_, levels, _) in zip(design.factors, self._factor_labels)
         )
@@ -213,10 +216,12 @@ class LinearMixedModel(InferenceMethods):
         return rowwise.linear_predictor(design, self._estimates.beta, self._estimates.b if with_random else None)
 
     def _residual_quantiles(self):
-        if self._quantiles is None and self._source is not None:
+        if self._quantiles is None and self._rows is None and self._source is not None:
             from fastlmm_hlm.model.streaming import residual_quantiles
 
             self._quantiles = residual_quantiles(self)
+        if self._quantiles is None and self._rows is None and self._plan is not None:
+            return None                       # made from a function, which no pickle holds
         if self._quantiles is None:
             r = rowwise.residuals(self._rows_or_raise("summary").design, self._linear_predictor(),
                                   self._estimates.sigma, "pearson", True)
@@ -602,7 +607,7 @@ class LinearMixedModel(InferenceMethods):
             return fit_for(self, method).summary(correlation, method)
         table = self._coefficient_table() if method == "lme4" else self._t_table(method)
         parts = self._parts(table, None if method == "lme4" else method)
-        quantiles = pd.Series(parts.residual_quantiles, index=["Min", "1Q", "Median", "3Q", "Max"])
+        quantiles = pd.Series(parts.residual_quantiles, dtype=float, index=["Min", "1Q", "Median", "3Q", "Max"])
         made = Summary(table, self.VarCorr(), self.vcov(), self._estimates.sigma, self.ngrps(), quantiles,
                        self.logLik(), pd.Series(parts.criterion), self.optinfo, parts)
         return made if correlation is None else made.with_correlation(correlation)
