@@ -1,6 +1,8 @@
 """Blocks Z_f'WZ_g of two grouping factors, added up while rows come by.
 
-Nested factors have one block per level of the finer one.  For crossed ones the pairs that
+Nested factors have one block per level of the finer one.  Where the columns of the coarser one are among
+those of the finer one, as intercepts are, these blocks are columns of Z_f'WZ_f, and only the nesting is
+looked at.  For crossed ones the pairs that
 meet are not known beforehand: each chunk of rows gives a sorted table, and what waits is put
 together once there is as much of it as is known already.
 """
@@ -22,17 +24,39 @@ class PairTable:
         Levels of f and g.
     nc : (int, int)
         Columns of f and g.
+    shared : ndarray of int or None
+        For each column of g the one of f that it is; None if it is none of them.
     """
 
-    def __init__(self, nl, nc):
-        self.nl, self.nc = nl, nc
+    def __init__(self, nl, nc, shared=None):
+        self.nl, self.nc, self.shared = nl, nc, shared
         self.parent = np.full(nl[0], -1, dtype=np.int32)
-        self.values = np.zeros((nl[0], *nc))
+        self.values = None if shared is not None else np.zeros((nl[0], *nc))
         self.keys = None                  # crossed: pairs f * nl_g + g, increasing; None while nested
         self._waiting, self._rows, self._indptr = [], 0, None
 
+    def follow(self, codes, ZtWZ):
+        """Look at rows before anything of them is summed; blocks that can no longer be taken from Z_f'WZ_f are made.
+
+        Parameters
+        ----------
+        codes : iterable of (ndarray, ndarray)
+            Of f and g, chunk by chunk.
+        ZtWZ : ndarray (nl, nc, nc)
+            Of f, over the rows before these.
+        """
+        if self.values is None and not all([self._nest(*pair) for pair in codes]):
+            self.fill(ZtWZ)
+
+    def fill(self, ZtWZ):
+        """Take the blocks so far out of Z_f'WZ_f, and add them up from here on."""
+        if self.values is None:
+            self.values = np.ascontiguousarray(ZtWZ[:, :, self.shared])
+
     def add(self, codes_f, z_f, codes_g, z_g, w):
-        """Add rows; z are kernels.Columns."""
+        """Add rows that `follow` has looked at; z are kernels.Columns."""
+        if self.values is None:
+            return
         if self.keys is None and self._nest(codes_f, codes_g):
             kernels.add_nested_pairs(codes_f, z_f, z_g, w, self._one_each(), self.values)
             return
@@ -89,11 +113,15 @@ class PairTable:
                 first += len(keys)
             self.values, self._waiting, self._rows = out, [], 0
 
-    def merge(self, other):
-        """Add the blocks of other rows."""
+    def merge(self, other, ZtWZ, others):
+        """Add the blocks of other rows; Z_f'WZ_f of these and of the others, not yet added."""
+        if self.values is None and other.values is None and self._same_parents(other):
+            self.parent = np.maximum(self.parent, other.parent)
+            return
+        self.fill(ZtWZ)
+        other.fill(others)
         if self.keys is None and other.keys is None:
-            both = (self.parent >= 0) & (other.parent >= 0)
-            if (self.parent[both] == other.parent[both]).all():
+            if self._same_parents(other):
                 self.parent = np.maximum(self.parent, other.parent)
                 self.values += other.values
                 return
@@ -102,6 +130,10 @@ class PairTable:
         keys, values = other.pairs()
         self._waiting.append((keys, values))
         self._settle()
+
+    def _same_parents(self, other):
+        both = (self.parent >= 0) & (other.parent >= 0)
+        return bool((self.parent[both] == other.parent[both]).all())
 
     def pairs(self):
         """All pairs that meet, f * nl_g + g in increasing order, and their blocks (pairs, nc_f, nc_g)."""

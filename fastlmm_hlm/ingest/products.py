@@ -197,7 +197,7 @@ class Products:
         self.triangle = sums.triangle
         return CrossProducts(
             n=sums.n, sum_log_weights=sums.sum_log_weights, beta0=plan.beta0, ZtWZ=sums.ZtWZ, ZtWXy=sums.ZtWXy, XyWXy=sums.XyWXy,
-            pairs={key: table.finish() for key, table in sums.tables.items()},
+            pairs=sums.pairs(),
         )
 
     # --- writing -------------------------------------------------------------------------

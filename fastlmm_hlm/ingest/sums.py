@@ -101,7 +101,9 @@ class Sums:
         self.XyWXy = np.zeros((p + 1, p + 1))
         self.ZtWZ = [np.zeros((levels, c, c)) for levels, c in zip(nl, nc)]
         self.ZtWXy = [np.zeros((levels, c, p + 1)) for levels, c in zip(nl, nc)]
-        self.tables = {(f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g])) for g in range(len(nl)) for f in range(g)}
+        self.tables = {
+            (f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), _shared(factors[f], factors[g])) for g in range(len(nl)) for f in range(g)
+        }
         self.triangle = np.zeros((0, p)) if plan.doubtful else None
 
     def add(self, chunks, plan, threads=1):
@@ -115,6 +117,8 @@ class Sums:
         threads : int
         """
         made = [_Kernels(chunk, plan) for chunk in chunks]
+        for (f, g), table in self.tables.items():
+            table.follow([(k.codes[f], k.codes[g]) for k in made], self.ZtWZ[f])
 
         def factor(f):
             for k in made:
@@ -142,12 +146,18 @@ class Sums:
         self.n += other.n
         self.sum_log_weights += other.sum_log_weights
         self.XyWXy += other.XyWXy
+        for (f, g), table in self.tables.items():
+            table.merge(other.tables[f, g], self.ZtWZ[f], other.ZtWZ[f])
         for ours, theirs in zip([*self.ZtWZ, *self.ZtWXy], [*other.ZtWZ, *other.ZtWXy]):
             ours += theirs
-        for key, table in self.tables.items():
-            table.merge(other.tables[key])
         if self.triangle is not None:
             self.triangle = np.linalg.qr(np.vstack([self.triangle, other.triangle]), mode="r")
+
+    def pairs(self):
+        """The blocks of all pairs of factors, as `CrossProducts` holds them."""
+        for (f, _), table in self.tables.items():
+            table.fill(self.ZtWZ[f])
+        return {key: table.finish() for key, table in self.tables.items()}
 
     # --- as plain arrays, for writing ------------------------------------------------
 
@@ -158,6 +168,7 @@ class Sums:
             some = np.flatnonzero(G.any(axis=(1, 2)) | R.any(axis=(1, 2))).astype(np.int32)
             out |= {f"levels{f}": some, f"ZtWZ{f}": G[some], f"ZtWXy{f}": R[some]}
         for (f, g), table in self.tables.items():
+            table.fill(self.ZtWZ[f])
             out[f"keys{f}_{g}"], out[f"pairs{f}_{g}"] = table.pairs()
         if self.triangle is not None:
             out["triangle"] = self.triangle
@@ -177,6 +188,14 @@ class Sums:
         if sums.triangle is not None:
             sums.triangle = arrays["triangle"]
         return sums
+
+
+def _shared(f, g):
+    """For each column of factor g the same one of factor f, ndarray of int; None if some is not among them."""
+    ours, theirs = (list(zip(own.names, own.centring.centre.tolist())) for own in (f, g))
+    if len(set(ours)) < len(ours) or not set(theirs) <= set(ours):
+        return None
+    return np.array([ours.index(column) for column in theirs])
 
 
 class _Kernels:

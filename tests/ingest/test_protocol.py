@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from school import arrays_of, cut, same_bits, scanned, school_data, summed
 
+from fastlmm_hlm.design.crossprod import choose_shift, cross_products
+from fastlmm_hlm.design.design import build_design
 from fastlmm_hlm.errors import ArgumentError, DataError
+from fastlmm_hlm.formula import build_frame
 from fastlmm_hlm.ingest import Plan, Products, Request, Scan, sums
 from fastlmm_hlm.ingest.distinct import Distinct, Integers
 from fastlmm_hlm.ingest.moments import Moments, orthogonal_polynomials
@@ -248,10 +251,26 @@ def test_pairs_of_blocks_are_those_of_the_whole(nested, monkeypatch):
 
     expected = kernels.crossprod_pairs(f, 40, columns(slice(0, 1000))[0], g, 7, columns(slice(0, 1000))[1], w)
     joined = table(slice(0, 300))
-    joined.merge(table(slice(300, 1000)))
+    joined.merge(table(slice(300, 1000)), None, None)
     again = PairTable.of((40, 7), (2, 1), *table(slice(0, 1000)).pairs())
     for made in (table(slice(0, 1000)), joined, again):
         indptr, indices, values = made.finish()
         np.testing.assert_array_equal(indptr, expected[0])
         np.testing.assert_array_equal(indices, expected[1])
         np.testing.assert_allclose(values, expected[2], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("crossed", [[], [590], [3], [300, 301]], ids=str)
+def test_factors_that_stop_being_nested_are_crossed(crossed, small_chunks):
+    """Blocks taken from Z_f'WZ_f while factors are nested are the same ones when a row ends the nesting."""
+    data = GAPS.assign(a=np.arange(len(GAPS)) % 40, b=np.arange(len(GAPS)) % 8)
+    data.loc[crossed, "b"] = 0
+    formula = "y ~ z + (1 + z | a) + (1 | b)"
+    plan = scanned(formula, [data]).finish()
+    design = build_design(build_frame(formula, data))
+    expected = cross_products(design, choose_shift(design))
+    halves = [summed(plan, cut(data[:300], [90]), 0), summed(plan, cut(data[300:], [90]), 1)]
+    again = [Products.from_bytes(half.to_bytes(), plan) for half in halves]
+    for found in (summed(plan, cut(data, [90])), halves[0].merge(halves[1]), again[1].merge(again[0])):
+        for ours, theirs in zip(found.finish().pairs[0, 1], expected.pairs[0, 1]):
+            np.testing.assert_allclose(ours, theirs, rtol=ROUNDING, atol=ROUNDING)

@@ -53,7 +53,7 @@ def test_the_summary_prints_the_same_text(pair):
     ours, theirs = pair
     text = [line for line in str(ours.summary()).splitlines() if not line.lstrip().startswith("Data:")]
     assert text == [line for line in str(theirs.summary()).splitlines() if not line.lstrip().startswith("Data:")]
-    assert any(line.lstrip().startswith("Data: '") for line in str(ours.summary()).splitlines())
+    assert any(line.lstrip().startswith('Data: "') for line in str(ours.summary()).splitlines())
 
 
 def test_update_reads_the_source_again(pair, path):
