@@ -163,3 +163,21 @@ def test_dependence_that_the_few_rows_do_not_show_takes_a_second_look(path, monk
     with pytest.warns(match="rank deficient"):
         ours = lmer("y ~ x + I(2 * x - 3) + (1 | school)", path)
     assert ours._dropped_columns == ["I(2 * x - 3)"]
+
+
+@pytest.mark.filterwarnings("ignore::fastlmm_hlm.errors.FastlmmWarning")
+@pytest.mark.parametrize("formula, specs", [
+    ("y ~ x + track * grade + girl + factor(k) + (1 | school)", "track"),
+    ("y ~ track + I(2 * x) + x + girl:track + offset(z) + (1 | school)", "girl"),
+])
+def test_marginal_means_read_the_source_for_what_they_need(path, formula, specs):
+    ours, theirs = (lmer(formula, data, subset="year > 2010") for data in (path, GAPS))
+    same_frames(ours.emmeans(specs).to_frame(), theirs.emmeans(specs).to_frame())
+    a, b = ours._grid_facts, theirs._grid_facts
+    assert a.counted == b.counted
+    np.testing.assert_array_equal(a.cells, b.cells)
+    np.testing.assert_array_equal(a.counts, b.counts)
+    np.testing.assert_allclose(a.null_basis, b.null_basis, atol=1e-8)
+    for name, variable in a.variables.items():
+        assert (variable.levels, variable.is_factor, variable.ordered) == (b.variables[name].levels, b.variables[name].is_factor, b.variables[name].ordered)
+        assert variable.mean is None or variable.mean == pytest.approx(b.variables[name].mean)
