@@ -195,6 +195,8 @@ def _part(i, node, combinations, knowledge, whole):
 
 
 def _numbered(values):
+    if values.is_monotonic_increasing and values.is_unique and values.dtype.kind in "iu":
+        return np.arange(len(values)), values
     codes, uniques = pd.factorize(values)
     codes, levels = sort_levels(codes, pd.Index(uniques))
     return codes.astype(np.int64), levels

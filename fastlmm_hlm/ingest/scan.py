@@ -285,7 +285,10 @@ class _Group:
 
     def frame(self):
         """All combinations, a data frame."""
-        self.distinct.add(self._frame_of_integers())
+        integers = self._frame_of_integers()
+        if self.distinct.frame() is None and len(integers):
+            return integers
+        self.distinct.add(integers)
         self.integers = Integers()
         return self.distinct.frame()
 
