@@ -7,6 +7,10 @@ from fastlmm_hlm.ingest.blockrows import BlockColumns
 from fastlmm_hlm.ingest.source import Source
 
 
+# What DuckDB's releases from 1.0 on call a reader of Arrow batches.
+READERS = ("to_arrow_reader", "fetch_record_batch", "fetch_arrow_reader")
+
+
 class DuckSource(Source):
     """A DuckDB relation, such as duckdb.sql("select ...") or duckdb.table("t"); executed once per pass."""
 
@@ -19,8 +23,8 @@ class DuckSource(Source):
 
         quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
         relation = self._relation.project(quoted)
-        read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
-        with closing(read(block_rows)) as reader:
+        read = next(name for name in READERS if hasattr(type(relation), name))    # a relation has its columns as attributes
+        with closing(getattr(relation, read)(block_rows)) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 

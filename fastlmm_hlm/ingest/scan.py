@@ -327,7 +327,7 @@ def _combinations(rows, reading, names):
     widths = [_length(columns[i]) for i in range(len(codes))]
     for own, width in zip(codes[1:], widths[1:]):
         key = pd.factorize(key)[0].astype(np.int64) * width + own if width and key.max(initial=0) > 2**31 else key * width + own
-    _, first = np.unique(key, return_index=True)
+    first = np.flatnonzero(~pd.Series(key).duplicated().to_numpy())
     made = {}
     for i, own in enumerate(codes):
         for label, values in columns[i]:
