@@ -104,8 +104,7 @@ def measured(stage, case, path, threads):
 
 def main():
     from benchmarks.machine import describe_machine
-    from benchmarks.tables import markdown, seconds, write_table
-    from benchmarks.versus.process import thread_environment
+    from benchmarks.tables import markdown, write_table
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+")
@@ -118,29 +117,40 @@ def main():
         stage, case, path = options.stage
         print(json.dumps(measured(stage, case, path, options.threads)))
         return
-    table = []
     for case in options.cases:
-        for rows in options.rows or ([100_000, 200_000] if options.quick else [1_000_000, 10_000_000]):
-            path, found = written(case, rows), {}
-            for stage in STAGES:
-                run = subprocess.run(
-                    [sys.executable, __file__, "--stage", stage, case, str(path), "--threads", str(options.threads)],
-                    capture_output=True, text=True, check=True, env=thread_environment(options.threads) | {"PATH": "/usr/bin:/bin"},
-                )
-                found[stage] = json.loads(run.stdout)
-            table.append([
-                case, f"{rows:,}", *(f"{seconds(found[s][0])} ({seconds(found[s][1])})" for s in STAGES),
-                *(f"{found[s][1] / found[base][1]:.2f}" for base in ("read", "blocks") for s in ("first", "second")), *(f"{found[s][2]:,.0f}" for s in STAGES),
-            ])
-            print("  ".join(table[-1]), flush=True)
-    names = ("pyarrow", "own reading", "first pass", "second pass", "lmer()")
-    ratios = ("first / pyarrow", "second / pyarrow", "first / own", "second / own")
-    header = ["case", "rows", *names, *ratios, *(f"{name}, MB" for name in names)]
-    write_table("out_of_core" + ("_quick" if options.quick else ""), "\n".join([
-        "# Rows from a file", "", describe_machine(options.threads),
-        "Seconds by the clock, CPU seconds in brackets. pyarrow is its `iter_batches` of the same columns with its defaults, own reading what the passes do without their sums; ratios are of CPU seconds. A pass reads and sums. MB: peak beyond what the process held before.",
-        "", markdown(header, table),
-    ]))
+        rows = options.rows or ([100_000, 200_000] if options.quick else [1_000_000, 10_000_000])
+        text = "\n".join([
+            f"# Rows from a file: `{case}`", "", describe_machine(options.threads),
+            f"`{FORMULAS[case]}`. Seconds by the clock, CPU seconds in brackets. pyarrow is its `iter_batches` of the same columns with its "
+            "defaults, own reading what the passes do without their sums; ratios are of CPU seconds. A pass reads and sums. MB: peak beyond "
+            "what the process held before.",
+            "", markdown(HEADER, [measurements(case, n, options.threads) for n in rows]),
+        ])
+        write_table(f"out_of_core_{case}" + ("_quick" if options.quick else ""), text)
+
+
+NAMES = ("pyarrow", "own reading", "first pass", "second pass", "lmer()")
+RATIOS = ("first / pyarrow", "second / pyarrow", "first / own", "second / own")
+HEADER = ["rows", *NAMES, *RATIOS, *(f"{name}, MB" for name in NAMES)]
+
+
+def measurements(case, rows, threads):
+    """One line of the table, every stage in a process of its own."""
+    from benchmarks.tables import seconds
+    from benchmarks.versus.process import thread_environment
+
+    path, found = written(case, rows), {}
+    for stage in STAGES:
+        run = subprocess.run(
+            [sys.executable, __file__, "--stage", stage, case, str(path), "--threads", str(threads)],
+            capture_output=True, text=True, check=True, env=thread_environment(threads) | {"PATH": "/usr/bin:/bin"},
+        )
+        found[stage] = json.loads(run.stdout)
+    return [
+        f"{rows:,}", *(f"{seconds(found[s][0])} ({seconds(found[s][1])})" for s in STAGES),
+        *(f"{found[s][1] / found[base][1]:.2f}" for base in ("read", "blocks") for s in ("first", "second")),
+        *(f"{found[s][2]:,.0f}" for s in STAGES),
+    ]
 
 
 if __name__ == "__main__":

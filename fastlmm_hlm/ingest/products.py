@@ -292,7 +292,7 @@ def piece_of(plan, rows, response=True):
     try:
         values = {name: _as_columns(rows.chosen(rows.value(nodes[name]))) for name in names}
         maker = DirectColumns(rows.count)
-        x, *by_term = [_plain(recipe.columns(values, maker)) for recipe in recipes]
+        x, *by_term = [recipe.columns(values, maker) for recipe in recipes]
     except DataError as error:
         raise DataError(f"{error} The first pass over the source did not see it: has the source changed?") from error
     z = [[] for _ in plan.design.factors]
@@ -309,17 +309,9 @@ def _as_columns(value):
     return value if isinstance(value, (Factor, Logical, Matrix)) else np.ascontiguousarray(value)
 
 
-def _plain(columns):
-    """Columns as floats; the constant, which formulaic writes out, is None again where it is one."""
-    return [None if column is None else column for column in columns]
-
-
 def _copied(piece):
     """A piece that refers to no block any more."""
-    from fastlmm_hlm.ingest.sums import _mapper
-
-    copy = _mapper(np.array)
-    return Piece(copy(piece.y), copy(piece.x), copy(piece.z), copy(piece.codes), copy(piece.weights), copy(piece.offset))
+    return piece.mapped(np.array)
 
 
 def _refuse_sizes(plan, rows, piece):

@@ -35,8 +35,12 @@ class Piece:
 
     def part(self, rows):
         """Some rows, a slice, referred to."""
-        cut = _mapper(lambda values: values[rows])
-        return Piece(cut(self.y), cut(self.x), cut(self.z), cut(self.codes), cut(self.weights), cut(self.offset))
+        return self.mapped(lambda values: values[rows])
+
+    def mapped(self, function):
+        """The piece with a function applied to every array, once to arrays that occur twice."""
+        each = _mapper(function)
+        return Piece(each(self.y), each(self.x), each(self.z), each(self.codes), each(self.weights), each(self.offset))
 
     @staticmethod
     def join(pieces):
