@@ -22,6 +22,7 @@ def lmer(
     control=None,
     verbose=0,
     keep_data=False,
+    progress=False,
 ):
     """Fit a linear mixed model.
 
@@ -29,8 +30,11 @@ def lmer(
     ----------
     formula : str
         In R's syntax: ``"score ~ exam.prep.days + (1 + exam.prep.days | class)"``.
-    data : data frame
-        pandas, polars, pyarrow, or anything narwhals understands; or a dict of columns.
+    data : data frame, or a source
+        pandas, polars, pyarrow, or anything narwhals understands; or a dict of columns.  A path to
+        Parquet, CSV or Feather files (a file, a folder, a pattern, or a list), a pyarrow dataset, a
+        DuckDB relation, a polars LazyFrame, or a function that gives data frames one after the other
+        is read block by block, twice, and may be larger than memory.
     REML : bool
         Maximize the restricted likelihood (default) or the likelihood.
     weights : str or array, optional
@@ -52,6 +56,8 @@ def lmer(
         Above 0, log the steps of the optimizer.
     keep_data : bool
         Keep the rows when the fit is pickled.
+    progress : bool
+        Show a bar for each pass over a source (needs tqdm).
 
     Returns
     -------
@@ -85,7 +91,7 @@ def lmer(
         raise ArgumentError(f"lmer: REML = {REML!r}; expected True or False.")
     return fit_model(
         Settings(formula, data, bool(REML), weights, offset, subset, contrasts, na_action, start, control, verbose,
-                 keep_data)
+                 keep_data, progress)
     )
 
 

@@ -14,7 +14,7 @@ from fastlmm_hlm.inference.emmeans import EmmGrid
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/inference.md")}
+DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/inference.md", "docs/large_data.md")}
 README = DOCUMENTS["README.md"]
 EXAMPLES = [(name, k) for name, text in DOCUMENTS.items() for k in range(len(examples(text)))]
 

@@ -98,7 +98,7 @@ class Design:
 
     @property
     def p(self):
-        return len(self.x_columns)
+        return len(self.x_names)
 
     @property
     def X(self):
@@ -126,7 +126,7 @@ class Design:
         basis = Centring(self.x_centring.centre[kept], self.x_centring.B[np.ix_(kept, kept)])
         return replace(
             self,
-            x_columns=[self.x_columns[j] for j in kept],
+            x_columns=None if self.x_columns is None else [self.x_columns[j] for j in kept],
             x_names=[self.x_names[j] for j in kept],
             x_centring=basis if whole else no_centring(len(kept)),
         )

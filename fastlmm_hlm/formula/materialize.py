@@ -142,17 +142,36 @@ class MatrixRecipe:
         DataError
             For a level that the fit did not see, or another kind of value.
         """
-        matrix = dense_matrix(self._rebuilt(variables, n), n)
+        matrix = dense_matrix(self.columns(variables, DirectColumns(n)), n)
         matrix[np.isnan(matrix).any(axis=1)] = np.nan
         return matrix
 
-    def _rebuilt(self, variables, n):
+    def columns(self, variables, maker):
+        """Make the columns from new data, as `build` did: referred to where they need not be made.
+
+        Parameters
+        ----------
+        variables : dict of str to value
+        maker : DirectColumns
+            Shared by the matrices of the same rows.
+
+        Returns
+        -------
+        list of (ndarray of float64, shape (n,), or None)
+
+        Raises
+        ------
+        DataError
+            As for `rebuild`.
+        """
         values = {name: self._on_known_levels(name, variables[name]) for name in self._used()}
         if self._spec is None and not any(isinstance(value, Matrix) for value in values.values()):
-            return DirectColumns(n).of(self.terms, values)[0]
+            return maker.of(self.terms, values)[0]
+        if not self.terms.intercept and not self.terms.terms:
+            return []
         from fastlmm_hlm.formula.by_formulaic import formulaic_columns, formulaic_spec
 
-        return formulaic_columns(formulaic_spec(self.terms) if self._spec is None else self._spec, values, n)[0]
+        return formulaic_columns(formulaic_spec(self.terms) if self._spec is None else self._spec, values, maker.n)[0]
 
     def variables(self):
         """The expressions that the columns are made of, list of Node."""
@@ -176,7 +195,7 @@ class MatrixRecipe:
             As for `rebuild`.
         """
         values = {name: evaluator.variable(self.terms.variables[name], asker="the model") for name in self._used()}
-        columns = self._rebuilt(values, evaluator.n)
+        columns = self.columns(values, DirectColumns(evaluator.n))
         return [None if column is None else np.ascontiguousarray(column, dtype=np.float64) for column in columns]
 
     def subset(self, terms, names):

@@ -136,16 +136,33 @@ class Parts:
             self._note_missing(plan.groups[name], component.missing())
 
     def _note_missing(self, node, mask):
-        """Say of which columns the missing rows of a variable come, or that a function made them."""
-        if mask is None:
-            return
-        explained = mask & False
-        for name in (name for name in column_names(node) if name in self.evaluator.source):
-            gaps = self.scans.missing(self.evaluator.column(Name(name)))
-            if gaps is None or not (gaps & mask).any():
-                continue
-            explained |= gaps & mask
-            self.missing[name] = self.missing.get(name, False) | (gaps & mask)
-        if (mask & ~explained).any():
-            self.missing[deparse(node)] = mask & ~explained
-            self.made.add(deparse(node))
+        explain_missing(node, mask, self.evaluator, self.scans, self.missing, self.made)
+
+
+def explain_missing(node, mask, evaluator, scans, missing, made):
+    """Say of which columns the missing rows of a variable come, or that a function made them.
+
+    Parameters
+    ----------
+    node : Node
+    mask : ndarray of bool, shape (n,), or None
+        Rows in which the variable is missing.
+    evaluator : Evaluator
+    scans : Scans
+    missing : dict of str to ndarray of bool
+        Added to.
+    made : set of str
+        Added to: calls that made values missing.
+    """
+    if mask is None:
+        return
+    explained = mask & False
+    for name in (name for name in column_names(node) if name in evaluator.source):
+        gaps = scans.missing(evaluator.column(Name(name)))
+        if gaps is None or not (gaps & mask).any():
+            continue
+        explained |= gaps & mask
+        missing[name] = missing.get(name, False) | (gaps & mask)
+    if (mask & ~explained).any():
+        missing[deparse(node)] = mask & ~explained
+        made.add(deparse(node))

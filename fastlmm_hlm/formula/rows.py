@@ -160,6 +160,30 @@ def select_rows(n, index, subset, weights, missing, na_action, made=()):
     """
     if n and subset is None and not missing and _all_positive(weights):
         return Rows(None, None)
+    keep, considered, dropped, counts = kept_rows(n, index, subset, weights, missing)
+    announce_rows(dropped, counts, na_action, made)
+    if not keep.any():
+        raise no_rows_left(n, int(considered.sum()), counts, dropped)
+    used = None if keep.all() else np.flatnonzero(keep)
+    padded = np.flatnonzero(considered) if na_action == "exclude" and not np.array_equal(considered, keep) else None
+    return Rows(used, padded, dropped, counts)
+
+
+def kept_rows(n, index, subset, weights, missing):
+    """Which rows are used, whether or not any is left; parameters as for `select_rows`.
+
+    Returns
+    -------
+    keep, considered : ndarray of bool, shape (n,)
+        Rows used, and those of the subset with a positive weight.
+    dropped, counts : dict of str to int
+        As in `Rows`: by reason, and missing values by column.
+
+    Raises
+    ------
+    DataError
+        For negative or infinite weights, or a subset that is no condition.
+    """
     dropped = {}
     keep = np.ones(n, dtype=bool)
     if subset is not None:
@@ -169,24 +193,39 @@ def select_rows(n, index, subset, weights, missing, na_action, made=()):
         _check_weights(weights, keep, index)
         zero = keep & (weights == 0)
         _count(dropped, "zero weight", zero.sum())
-        if zero.any():
-            warnings.warn(f"{int(zero.sum())} rows have weight 0 and are left out, as if they were not in the data; lme4 would count them as observations.", DroppedRowsWarning, stacklevel=_outside())
-            keep &= ~zero
+        keep &= ~zero
     considered = keep.copy()
     counts = {name: int((mask & considered).sum()) for name, mask in missing.items()}
     counts = {name: count for name, count in counts.items() if count}
+    for name in counts:
+        keep &= ~missing[name]
+    _count(dropped, "missing values", considered.sum() - keep.sum())
+    return keep, considered, dropped, counts
+
+
+def announce_rows(dropped, counts, na_action, made=()):
+    """Refuse missing values where none are allowed, and warn of rows whose loss may surprise.
+
+    Parameters
+    ----------
+    dropped, counts : dict of str to int
+        See `kept_rows`.
+    na_action : {"omit", "exclude", "fail"}
+    made : collection of str
+        Names in `counts` that a function of the formula made missing.
+
+    Raises
+    ------
+    DataError
+        For missing values with na_action = "fail".
+    """
+    if dropped.get("zero weight"):
+        warnings.warn(f"{dropped['zero weight']} rows have weight 0 and are left out, as if they were not in the data; lme4 would count them as observations.", DroppedRowsWarning, stacklevel=_outside())
     if counts and na_action == "fail":
         raise DataError(f"there are missing values, and na_action = 'fail' allows none: {_shown(counts)}.")
     for name in counts:
-        keep &= ~missing[name]
         if name in made:
             warnings.warn(f"{name} has no value in {counts[name]} rows where its columns have one; these rows are left out.", DroppedRowsWarning, stacklevel=_outside())
-    _count(dropped, "missing values", considered.sum() - keep.sum())
-    if not keep.any():
-        raise _no_rows(n, considered, counts, dropped)
-    used = None if keep.all() else np.flatnonzero(keep)
-    padded = np.flatnonzero(considered) if na_action == "exclude" and not np.array_equal(considered, keep) else None
-    return Rows(used, padded, dropped, counts)
 
 
 def _all_positive(weights):
@@ -221,13 +260,26 @@ def _check_weights(weights, keep, index):
             raise DataError(f"weights are {what} in {len(rows)} row{'s' if len(rows) > 1 else ''}, first in row {index[rows[0]]!r} ({weights[rows[0]]:g}); prior weights must be finite and not below 0.")
 
 
-def _no_rows(n, considered, counts, dropped):
+def no_rows_left(n, considered, counts, dropped):
+    """The error of a model without rows.
+
+    Parameters
+    ----------
+    n, considered : int
+        Rows of the data, and of the subset with a positive weight.
+    counts, dropped : dict of str to int
+        See `kept_rows`.
+
+    Returns
+    -------
+    DataError
+    """
     if n == 0:
         return DataError("the data have 0 rows; a model needs some.")
-    if not considered.any():
+    if not considered:
         reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.items() if reason != "missing values")
         return DataError(f"none of the {n} rows is left: {reasons}. Check subset and weights.")
-    return DataError(f"none of the {int(considered.sum())} rows is complete; missing values: {_shown(counts)}. Drop such columns from the formula or fill them in.")
+    return DataError(f"none of the {considered} rows is complete; missing values: {_shown(counts)}. Drop such columns from the formula or fill them in.")
 
 
 def check_formula_sides(formula):

@@ -43,6 +43,7 @@ class Settings:
     control: Control = Control()
     verbose: int = 0
     keep_data: bool = False
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,30 @@ def make_design(frame, control):
     design = build_design(frame)
     products = cross_products(design, choose_shift(design), threads=threads)
     kept = estimable_columns(design, products)
+
+    def sums_again(design):
+        return cross_products(design, choose_shift(design), threads=threads)
+
+    return estimable_design(design, products, kept, control, sums_again)
+
+
+def estimable_design(design, products, kept, control, sums_again):
+    """The design and cross-products without the columns that cannot be estimated.
+
+    Parameters
+    ----------
+    design : Design
+    products : CrossProducts
+    kept : ndarray of int
+        Columns of X that can be estimated.
+    control : Control
+    sums_again : callable
+        Cross-products of a design with fewer columns.
+
+    Returns
+    -------
+    As `make_design`.
+    """
     dropped = np.delete(design.x_names, kept).tolist() if len(kept) < design.p else []
     combinations = None
     if dropped:
@@ -88,7 +113,7 @@ def make_design(frame, control):
         if control.check_rankX != "silent.drop.cols":
             warn_user(message, RankDeficientWarning)
         design = design.with_fixed_columns(kept)
-        products = cross_products(design, choose_shift(design), threads=threads)
+        products = sums_again(design)
     if products.n <= products.p:
         raise DataError(
             f"lmer: {products.n} rows for {products.p} fixed effects; the residual variance cannot be estimated. "
@@ -151,8 +176,9 @@ def threads_of(control):
     return allowed_threads(control.threads)
 
 
-def solve(design, products, centrings, settings, templates=None):
-    """Optimize and certify; `templates` are a starting point known from another fit.
+def solve(design, products, centrings, settings, templates=None, response=None):
+    """Optimize and certify; `templates` are a starting point known from another fit, `response` what is known
+    of the response where the design has no rows (extremes, standard deviation, mean weight).
 
     Returns
     -------
@@ -169,7 +195,7 @@ def solve(design, products, centrings, settings, templates=None):
     boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
     certificate = certify(optimum.at, boundary)
     estimates = estimates_at(criterion, par, design.x_centring)
-    _refuse_no_noise(design, estimates, certificate)
+    _refuse_no_noise(_response_facts(design) if response is None else response, estimates, certificate)
     messages = []
     if certificate.status == "failed":
         messages.append(
@@ -203,16 +229,24 @@ def solve(design, products, centrings, settings, templates=None):
     return criterion, estimates, deviations, optinfo, messages
 
 
-def _refuse_no_noise(design, estimates, certificate):
+def _response_facts(design):
+    """Extremes and standard deviation of the response and the mean prior weight; None without rows."""
+    if design.y is None:        # a smaller model of a fit without rows, which was looked at itself
+        return None
+    low, high, _, spread = column_moments(design.y)
+    return low, high, spread, 1.0 if design.weights is None else float(design.weights.mean())
+
+
+def _refuse_no_noise(facts, estimates, certificate):
     """Refuse a response in which double precision finds no residual variation.
 
     The residual sum of squares is then rounding, and the criterion has no minimum.
     """
-    if design.y is None:        # a smaller model of a fit without rows, which was looked at itself
+    if facts is None:
         return
-    low, high, _, spread = column_moments(design.y)
+    low, high, spread, weight = facts
     rounding = 16 * np.finfo(float).eps * max(-low, high)
-    weight = 1.0 if design.weights is None else float(np.sqrt(design.weights.mean()))
+    weight = float(np.sqrt(weight))
     sigma = estimates.sigma / weight
     if sigma < rounding or (certificate.status == "failed" and sigma < ALMOST_NO_NOISE * spread):
         raise DataError(

@@ -30,8 +30,8 @@ GENERICS = (
     "plot_ranef_pairs plot_ranef_qq plot_residuals plot_scale_location plot_shrinkage population_line power_curve "
     "power_sim predict predict_interval predictive_data profile qq_data qqmath r2 ranef ranef_data ranef_pairs_data "
     "ranef_qq_data ranova rePCA ref_grid refit refitML reliability residuals residuals_data rstandard rstudent "
-    "scale_location_data shrinkage_data sigma simulate simulate_residuals step summary tidy update vcov vcov_robust "
-    "weights with_parameters"
+    "scale_location_data shrinkage_data sigma simulate simulate_residuals step stream summary tidy update vcov "
+    "vcov_robust weights with_parameters"
 ).split()
 
 for _name in GENERICS:

@@ -44,19 +44,22 @@ class LinearMixedModel(Likelihood, RowResults, Refitting, Presentation, Pickling
     # Whether the parameters were given (`make_lmer`, `with_parameters`, `extend`) and not estimated.
     _given = False
 
-    def __init__(self, settings, frame, fitted):
+    def __init__(self, settings, frame, fitted, source=None):
         self._settings, self._response_replaced = settings, False
-        self._data_name = getattr(settings.data, "attrs", {}).get("name")
+        self._data_name = source.description if source is not None else getattr(settings.data, "attrs", {}).get("name")
         self._formula_text = frame.formula.text
         self._spec = frame.spec
         self._dropped, self._missing = dict(frame.dropped), dict(frame.missing)
         self._kept_columns = fitted.kept_columns
         self._all_x_names = list(frame.x_names)
-        self._rows = rowwise.Rows(
+        self._rows = None if source is not None else rowwise.Rows(
             fitted.design, frame.index, frame.rows, frame.n_input, frame.padded, frame.padded_index
         )
+        self._source, self._plan = source, None if source is None else frame
         self._grid_facts = None
         self._adopt(fitted)
+        if source is not None:
+            self._weighted = settings.weights is not None
 
     def _adopt(self, fitted):
         """Take over the results of an optimization."""

@@ -1,6 +1,7 @@
 """Copies and pickles of a fit, and the data given back to a pickle."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,11 @@ class Pickling:
     """How a fit is copied, pickled without its rows, and given them again."""
 
     def _rows_or_raise(self, caller):
+        if self._rows is None and self._source is not None:
+            raise RowsNotKeptError(
+                f"{caller}: this fit was made from {self._source.description}, whose rows were read block by block and are "
+                "not in memory. fit.stream(what, out=path) writes fitted values, residuals or predictions to a Parquet file."
+            )
         if self._rows is None:
             raise RowsNotKeptError(
                 f"{caller}: this fit was pickled without its rows. Fit with keep_data=True to keep them, or "
@@ -33,8 +39,10 @@ class Pickling:
                 state["_quantiles"] = self._residual_quantiles()
                 state["_grid_facts"] = _facts_for_pickle(self)
             state["_rows"] = None
+            lasting = self._source is not None and self._source.lasts
+            state["_source"] = self._source if lasting else None
             vectors = {k: NOT_KEPT for k in VECTORS if _is_vector(getattr(self._settings, k))}
-            state["_settings"] = with_changes(self._settings, data=None, **vectors)
+            state["_settings"] = with_changes(self._settings, data=self._settings.data if lasting else None, **vectors)
         return state
 
     def __copy__(self):
@@ -80,6 +88,8 @@ class Pickling:
         design = build_design(frame)
         if self._dropped_columns:
             design = design.with_fixed_columns(self._kept_columns)
+        factors = [replace(f, centring=c) for f, c in zip(design.factors, self._centrings)]
+        design = replace(design, x_centring=self._x_centring, factors=factors)      # the bases of the stored sums
         same = design.n == self._estimates.n and all(
             f.levels.equals(levels) for f, (_, levels, _) in zip(design.factors, self._factor_labels)
         )

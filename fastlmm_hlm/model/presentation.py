@@ -30,7 +30,7 @@ class Presentation:
         """The formula; callable, with fixed_only= and random_only=."""
         return FormulaText(self._formula_text)
 
-    def _parts(self, table, ddf=None):
+    def _parts(self, table, ddf=None, with_residuals=True):
         e, settings = self._estimates, self._settings
         if e.reml:
             criterion = {"REML": e.criterion}
@@ -57,7 +57,7 @@ class Presentation:
             offset=_argument_text(settings.offset),
             subset=_argument_text(settings.subset),
             control=None if settings.control == type(settings.control)() else repr(settings.control),
-            residual_quantiles=self._residual_quantiles(),
+            residual_quantiles=self._residual_quantiles() if with_residuals else None,
             correlation=V / np.outer(sd, sd),
             left_out=rows_left_out(self._dropped, self._missing),
             fit_warnings=self._fit_warnings(),
@@ -99,7 +99,7 @@ class Presentation:
             return fit_for(self, method).summary(correlation, method)
         table = self._coefficient_table() if method == "lme4" else self._t_table(method)
         parts = self._parts(table, None if method == "lme4" else method)
-        quantiles = pd.Series(parts.residual_quantiles, index=["Min", "1Q", "Median", "3Q", "Max"])
+        quantiles = pd.Series(parts.residual_quantiles, dtype=float, index=["Min", "1Q", "Median", "3Q", "Max"])
         made = Summary(table, self.VarCorr(), self.vcov(), self._estimates.sigma, self.ngrps(), quantiles,
                        self.logLik(), pd.Series(parts.criterion), self.optinfo, parts)
         return made if correlation is None else made.with_correlation(correlation)
@@ -114,7 +114,7 @@ class Presentation:
         return t_table(self, L, 0.0, ddf=ddf, **how)
 
     def __str__(self):
-        return fit_text(self._parts(self._coefficient_table()))
+        return fit_text(self._parts(self._coefficient_table(), with_residuals=False))
 
     __repr__ = __str__
 

@@ -4,8 +4,10 @@ import copy
 
 from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
 from fastlmm_hlm.formula import update_formula
+from fastlmm_hlm.ingest.source import is_source
 from fastlmm_hlm.model import rows as rowwise
 from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, with_changes
+from fastlmm_hlm.model.fromsource import fit_source
 from fastlmm_hlm.model.pickling import refuse_lost_vectors
 from fastlmm_hlm.model.submodel import submodel, with_control, with_likelihood
 
@@ -16,6 +18,9 @@ class Refitting:
     @classmethod
     def _fitted_by(cls, settings):
         """The model that the settings describe."""
+        if is_source(settings.data):
+            source, plan, fitted = fit_source(settings)
+            return cls(settings, plan, fitted, source)
         frame = frame_of(settings)
         return cls(settings, frame, fit_frame(frame, settings))
 

@@ -15,6 +15,12 @@ class RowResults:
         return rowwise.linear_predictor(design, self._estimates.beta, self._estimates.b if with_random else None)
 
     def _residual_quantiles(self):
+        if self._quantiles is None and self._rows is None and self._source is not None:
+            from fastlmm_hlm.model.streaming import residual_quantiles
+
+            self._quantiles = residual_quantiles(self)
+        if self._quantiles is None and self._rows is None and self._plan is not None:
+            return None                       # made from a function, which no pickle holds
         if self._quantiles is None:
             from fastlmm_hlm.inference.residuals import residuals_of
 
@@ -52,6 +58,12 @@ class RowResults:
         from fastlmm_hlm.inference.residuals import residuals_of
 
         return self._rows_or_raise("residuals").series(residuals_of(self, type, scaled, level), "residuals")
+
+    def stream(self, what="fitted", *, out, **options):
+        """Write fitted values, residuals or predictions of a fit from a source to a Parquet file; see `model.streaming.stream`."""
+        from fastlmm_hlm.model.streaming import stream
+
+        return stream(self, what, out=out, **options)
 
     def weights(self):
         """Prior weights, Series aligned with the data (ones without weights)."""

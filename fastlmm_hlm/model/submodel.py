@@ -249,6 +249,9 @@ def _from_products(fit, formula, reml, fixed, random):
     new._formula_text = formula.text
     new._all_x_names = list(fixed.names)
     new._spec = _smaller_spec(fit, formula, fixed, random)
+    if fit._plan is not None:                 # rows are chosen as for the larger model
+        groups = [fit._plan.groups[old] for old in factors]
+        new._plan = replace(fit._plan, spec=new._spec, x_names=design.x_names, design=design, groups=groups)
     return new
 
 
@@ -324,7 +327,7 @@ def _solved(fit, settings, design, products, start, dropped, kept, dependence=No
         design, products, centrings, replace(settings, control=control, verbose=0), start
     )
     new = object.__new__(type(fit))
-    for name in ("_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_all_x_names"):
+    for name in ("_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_all_x_names", "_source", "_plan"):
         new.__dict__[name] = fit.__dict__[name]
     new._settings, new._kept_columns = settings, np.asarray(kept)
     rows = fit._rows

@@ -23,6 +23,7 @@ class Control:
     singular_tolerance: float = 1e-4
     factorization: str = "auto"
     threads: int | None = None
+    block_rows: int | None = None
 
     def __post_init__(self):
         for name, allowed in (
@@ -44,6 +45,8 @@ class Control:
             raise ArgumentError(f"lmerControl: threads = {self.threads!r}; expected a whole number, at least 1.")
         if self.tolerance is not None and not (isinstance(self.tolerance, Real) and 0 < self.tolerance < 1):
             raise ArgumentError(f"lmerControl: tolerance = {self.tolerance!r}; it must lie between 0 and 1.")
+        if self.block_rows is not None and not (isinstance(self.block_rows, Integral) and self.block_rows >= 1):
+            raise ArgumentError(f"lmerControl: block_rows = {self.block_rows!r}; expected a whole number, at least 1.")
         singular = self.singular_tolerance
         if not (isinstance(singular, Real) and 0 <= singular < 1):
             raise ArgumentError(f"lmerControl: singular_tolerance = {singular!r}; it must lie between 0 and 1.")
@@ -63,6 +66,7 @@ def lmerControl(  # noqa: N802 - lme4's name
     singular_tolerance=1e-4,
     factorization="auto",
     threads=None,
+    block_rows=None,
 ):
     """Settings of the fit.
 
@@ -93,10 +97,12 @@ def lmerControl(  # noqa: N802 - lme4's name
     threads : int, optional
         Threads of the loops over rows and levels; by default the cores this
         process may use.  The results do not depend on it, to the last bit.
+    block_rows : int, optional
+        Rows read at a time from a file or another source; some 260,000 by default.
 
     Returns
     -------
     Control
     """
     return Control(optimizer, max_evaluations, tolerance, check_rankX, check_conv_singular, singular_tolerance,
-                   factorization, threads)
+                   factorization, threads, block_rows)

@@ -103,7 +103,12 @@ def facts_of(fit, caller):
         If the fit was pickled and its facts were not stored.
     """
     if fit._grid_facts is None:
-        fit._grid_facts = read_facts(fit, caller)
+        if fit._rows is None and fit._source is not None:
+            from fastlmm_hlm.inference.emmeans.streamedfacts import streamed_facts
+
+            fit._grid_facts = streamed_facts(fit, caller)
+        else:
+            fit._grid_facts = read_facts(fit, caller)
     return fit._grid_facts
 
 
@@ -125,11 +130,8 @@ def read_facts(fit, caller):
     """
     rows, source = _rows_of(fit, caller)
     spec, design = fit._spec, rows.design
-    nodes = [*spec.fixed_recipe.terms.variables.values(), *spec.offset_nodes]
-    nodes = [node for node in nodes if _is_used(node, spec)]
-    names = [name for name in dict.fromkeys(c for node in nodes for c in column_names(node)) if name in spec.variables]
+    names, coerced = used_names(spec)
     source.check(names, role="the model")
-    coerced = _coerced_names(nodes)
     variables, codes = {}, {}
     for name in names:
         variables[name], codes[name] = _variable(source, name, rows.positions, name in coerced)
@@ -140,6 +142,14 @@ def read_facts(fit, caller):
     if spec.offset_is_vector:
         mean_offset = float(np.mean(design.offset)) - _mean_of_offset_terms(fit, source, rows)
     return Facts(variables, counted, cells, counts, mean_offset, _null_basis(fit, source, rows, names))
+
+
+def used_names(spec):
+    """Columns of the data that enter X or the offset, and those of them that are made factors value by value."""
+    nodes = [*spec.fixed_recipe.terms.variables.values(), *spec.offset_nodes]
+    nodes = [node for node in nodes if _is_used(node, spec)]
+    names = [name for name in dict.fromkeys(c for node in nodes for c in column_names(node)) if name in spec.variables]
+    return names, _coerced_names(nodes)
 
 
 def numbers_of(fit, name, caller):
@@ -239,6 +249,14 @@ def _null_basis(fit, source, rows, names):
     for block in row_blocks(len(positions)):
         X = fit._spec.fixed(rows_at(source, names, positions[block]))
         R = np.linalg.qr(np.vstack([R, X]), mode="r")
+    return null_basis_of(fit, R)
+
+
+def null_basis_of(fit, R):
+    """The same from R of a QR of all columns of X."""
+    p = len(fit._all_x_names)
+    if not fit._dropped_columns:
+        return np.zeros((p, 0))
     scale = np.sqrt((R**2).sum(axis=0))
     scale[scale == 0] = 1.0
     kept = np.asarray(fit._kept_columns)

@@ -1,0 +1,123 @@
+"""Distinct values, and combinations of values, over blocks of rows."""
+
+import numpy as np
+import pandas as pd
+
+# Integers are noted in a table of one byte each up to this range.
+LARGEST_TABLE = 1 << 27
+# Rows that wait before they are put together with the others.
+FEW = 200_000
+
+
+class Distinct:
+    """The distinct rows of a few columns.
+
+    What waits is put together once there is as much of it as is known already, so every row
+    is looked at a few times however many blocks there are.
+    """
+
+    def __init__(self):
+        self._known, self._waiting, self._rows = None, [], 0
+
+    def add(self, frame):
+        """Add rows, a data frame."""
+        if len(frame):
+            self._waiting.append(frame)
+            self._rows += len(frame)
+            if self._rows > max(FEW, 0 if self._known is None else len(self._known)):
+                self._settle()
+
+    def merge(self, other):
+        """Add the rows of another part of the source."""
+        for frame in ([] if other._known is None else [other._known]) + other._waiting:
+            self.add(frame)
+
+    def _settle(self):
+        parts = ([] if self._known is None else [self._known]) + self._waiting
+        if parts:
+            whole = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+            self._known = whole.drop_duplicates(ignore_index=True)
+        self._waiting, self._rows = [], 0
+
+    def frame(self):
+        """The distinct rows in any order, a data frame, or None if there is none."""
+        self._settle()
+        return self._known
+
+
+class Integers:
+    """Distinct integers: a table over their range while that is small, else as `Distinct`."""
+
+    def __init__(self):
+        self._low, self._table = 0, np.zeros(0, dtype=bool)
+
+    def add(self, values):
+        """Add an array of int, (n,).
+
+        Returns
+        -------
+        bool
+            False if the range is too large; then nothing was noted.
+        """
+        if not len(values):
+            return True
+        low, high = int(values.min()), int(values.max())
+        if not self._reach(low, high):
+            return False
+        self._table[values - self._low] = True
+        return True
+
+    def _reach(self, low, high):
+        """Make the table cover a range; False if it would be too large."""
+        size = len(self._table)
+        if size and self._low <= low and high < self._low + size:
+            return True
+        first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
+        if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
+            return False
+        room = (last - first) // 2 if size else 0                  # so that it grows few times
+        first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
+        table = np.zeros(last - first + 1, dtype=bool)
+        table[self._low - first : self._low - first + size] = self._table
+        self._low, self._table = first, table
+        return True
+
+    def values(self):
+        """The integers noted, ndarray of int64, increasing."""
+        return np.flatnonzero(self._table) + self._low
+
+
+class CategoryOrder:
+    """Categories in the order in which the dictionaries of the source name them.
+
+    A level stands where it is first named: by part, block, and place in the block's dictionary,
+    so the order does not depend on which block is read first.
+    """
+
+    def __init__(self):
+        self._places, self._last, self.ordered = {}, None, False
+        self._dtype = None
+
+    def add(self, column, part, block):
+        """Add the categories of one block's column."""
+        self.ordered |= column.ordered
+        if self._last is not None and self._last.equals(column.levels):
+            return
+        self._last = column.levels
+        for place, level in enumerate(column.levels):
+            here = (part, block, place)
+            if self._places.get(level, here) >= here:
+                self._places[level] = here
+        self._dtype = column.levels.dtype
+
+    def merge(self, other):
+        """Add the categories of another part of the source."""
+        self.ordered |= other.ordered
+        self._last = None
+        self._dtype = self._dtype or other._dtype
+        for level, there in other._places.items():
+            self._places[level] = min(self._places.get(level, there), there)
+
+    def levels(self):
+        """All categories in order, pandas.Index."""
+        return pd.Index(sorted(self._places, key=self._places.__getitem__), dtype=self._dtype)

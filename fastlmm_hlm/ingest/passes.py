@@ -1,0 +1,130 @@
+"""The two passes over a source on one machine."""
+
+from contextlib import closing, contextmanager
+
+import numpy as np
+
+from fastlmm_hlm.design.rank import clearly_independent, independent_columns
+from fastlmm_hlm.errors import DataError, FastlmmError
+from fastlmm_hlm.ingest.products import Products
+from fastlmm_hlm.ingest.request import Reading
+from fastlmm_hlm.ingest.scan import Scan
+from fastlmm_hlm.ingest.source import BLOCK_ROWS
+
+
+def run_passes(source, request, threads=1, block_rows=None, progress=False):
+    """Read the rows twice.
+
+    Parameters
+    ----------
+    source : Source
+    request : Request
+    threads : int
+    block_rows : int, optional
+        Rows at a time.
+    progress : bool
+        Show tqdm's bars.
+
+    Returns
+    -------
+    Plan, CrossProducts
+    kept : ndarray of int
+        Columns of X that can be estimated.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be read or used, or change between the passes.
+    """
+    reading = Reading(request, source.names)
+    columns = [name for name in source.names if name in set(reading.columns)]
+    if not columns:
+        raise DataError(f"'{request.formula.text}' uses no column of {source.description}; a model needs a response that varies.")
+    before = source.fingerprint()
+    scan = Scan(request)
+    for block in read_blocks(source, columns, block_rows, progress, "first pass"):
+        scan.update(block)
+    plan = scan.finish()
+    products, kept = _sum(source, plan, columns, threads, block_rows, progress)
+    if source.fingerprint() != before:
+        raise DataError(f"{source.description} was changed while it was read, so the two passes saw different rows; fit again when nothing writes to it.")
+    return plan, products, kept
+
+
+def _sum(source, plan, columns, threads, block_rows, progress):
+    for attempt in range(2):
+        products = Products(plan, threads=threads)
+        for block in read_blocks(source, columns, block_rows, progress, "second pass"):
+            products.update(block)
+        made = products.finish()
+        kept = estimable(plan, made, products.triangle)
+        if kept is not None:
+            return made, kept
+        plan.doubtful = True                     # the few rows of the plan did not show it: keep the triangle
+    raise AssertionError("a triangular factor always decides")
+
+
+def estimable(plan, products, triangle):
+    """Columns of X kept by lme4's rank rule, see `design.crossprod.estimable_columns`.
+
+    Returns
+    -------
+    ndarray of int, or None if that takes the triangular factor of X, which was not kept
+    """
+    p, centre = products.p, plan.design.x_centring.centre
+    total = products.n * plan.response.weight
+    if p == 0 or clearly_independent(products.XyWXy[:p, :p], products.XyWXy.diagonal()[:p] + total * centre**2):
+        return np.arange(p)
+    return None if triangle is None else independent_columns(triangle)
+
+
+def read_blocks(source, columns, block_rows=None, progress=False, what="rows"):
+    """The blocks of a source, with a bar; whatever a reader says becomes a sentence.
+
+    Raises
+    ------
+    DataError
+    """
+    done = 0
+    with _bar(progress, source, what) as bar, closing(_iterate(source, columns, block_rows)) as blocks:
+        while True:
+            try:
+                block = next(blocks, None)
+            except (FastlmmError, MemoryError):
+                raise
+            except Exception as error:
+                raise DataError(
+                    f"{source.description} cannot be read to its end: after {done:,} rows {type(error).__name__} says "
+                    f"'{_shortened(error)}'. Is the file complete, and every column of one type throughout?"
+                ) from error
+            if block is None:
+                return
+            yield block
+            n = getattr(block, "num_rows", None)
+            n = len(block) if n is None else n
+            done += n
+            if bar is not None:
+                bar.update(n)
+
+
+def _iterate(source, columns, block_rows):
+    yield from source.blocks(columns, BLOCK_ROWS if block_rows is None else block_rows)
+
+
+def _shortened(error, most=300):
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= most else text[:most] + " ..."
+
+
+@contextmanager
+def _bar(wanted, source, what):
+    """A progress bar of tqdm, or None."""
+    if not wanted:
+        yield None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise FastlmmError("lmer: progress=True needs tqdm, which is not installed: pip install 'fastlmm_hlm[progress]'") from None
+    with tqdm(total=source.n_rows, desc=what, unit=" rows", unit_scale=True) as bar:
+        yield bar

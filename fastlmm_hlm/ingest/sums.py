@@ -1,0 +1,221 @@
+"""The sums of one run of rows: what `Products` adds up."""
+
+from functools import partial
+
+import numpy as np
+
+from fastlmm_hlm._core import kernels
+from fastlmm_hlm._core.threads import run_all
+from fastlmm_hlm.design.columns import times
+from fastlmm_hlm.ingest.pairtable import PairTable
+
+# Rows whose sums are rounded together: chunks are cut by position, so the size of the blocks that come does not matter.
+CHUNK = 65_536
+
+
+class Piece:
+    """Rows in use of one block, as the kernels take them.
+
+    Attributes
+    ----------
+    y : ndarray (n,)
+    x : list of (ndarray (n,) or None)
+        Columns of X.
+    z : list of list
+        Columns of each grouping factor.
+    codes : list of ndarray of int32 (n,)
+    weights, offset : ndarray (n,) or None
+    """
+
+    def __init__(self, y, x, z, codes, weights, offset):
+        self.y, self.x, self.z, self.codes, self.weights, self.offset = y, x, z, codes, weights, offset
+
+    def __len__(self):
+        return len(self.y)
+
+    def part(self, rows):
+        """Some rows, a slice, referred to."""
+        return self.mapped(lambda values: values[rows])
+
+    def mapped(self, function):
+        """The piece with a function applied to every array, once to arrays that occur twice."""
+        each = _mapper(function)
+        return Piece(each(self.y), each(self.x), each(self.z), each(self.codes), each(self.weights), each(self.offset))
+
+    @staticmethod
+    def join(pieces):
+        """Several pieces one after the other, copied; a column that occurs in X and Z stays one."""
+        if len(pieces) == 1:
+            return pieces[0]
+        made = {}
+
+        def put(*columns):
+            if columns[0] is None:
+                return None
+            key = tuple(map(id, columns))
+            if key not in made:
+                made[key] = np.concatenate(columns)
+            return made[key]
+
+        first = pieces[0]
+        return Piece(
+            put(*(p.y for p in pieces)),
+            [put(*(p.x[j] for p in pieces)) for j in range(len(first.x))],
+            [[put(*(p.z[f][j] for p in pieces)) for j in range(len(first.z[f]))] for f in range(len(first.z))],
+            [put(*(p.codes[f] for p in pieces)) for f in range(len(first.codes))],
+            put(*(p.weights for p in pieces)), put(*(p.offset for p in pieces)),
+        )
+
+
+def _mapper(function):
+    """Apply a function to every array of nested lists, once per array; None stays."""
+    made = {}
+
+    def apply(value):
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return [apply(item) for item in value]
+        if id(value) not in made:
+            made[id(value)] = function(value)
+        return made[id(value)]
+
+    return apply
+
+
+class Sums:
+    """Sums over rows under one plan.
+
+    Attributes
+    ----------
+    n : int
+    sum_log_weights : float
+    XyWXy : ndarray (p+1, p+1)
+    ZtWZ, ZtWXy : list of ndarray (nl, nc, nc), (nl, nc, p+1)
+    tables : dict (f, g) -> PairTable
+    triangle : ndarray (k, p) or None
+        R of a QR of the columns of X, where they may be dependent.
+    """
+
+    def __init__(self, plan):
+        factors, p = plan.design.factors, len(plan.x_names)
+        nl = [len(factor.levels) for factor in factors]
+        nc = [len(factor.names) for factor in factors]
+        self.n, self.sum_log_weights = 0, 0.0
+        self.XyWXy = np.zeros((p + 1, p + 1))
+        self.ZtWZ = [np.zeros((levels, c, c)) for levels, c in zip(nl, nc)]
+        self.ZtWXy = [np.zeros((levels, c, p + 1)) for levels, c in zip(nl, nc)]
+        self.tables = {
+            (f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), _shared(factors[f], factors[g])) for g in range(len(nl)) for f in range(g)
+        }
+        self.triangle = np.zeros((0, p)) if plan.doubtful else None
+
+    def add(self, chunks, plan, threads=1):
+        """Add rows.
+
+        Parameters
+        ----------
+        chunks : list of Piece
+            Of CHUNK rows each, only the last of a part shorter.
+        plan : Plan
+        threads : int
+        """
+        made = [_Kernels(chunk, plan) for chunk in chunks]
+        for (f, g), table in self.tables.items():
+            table.follow([(k.codes[f], k.codes[g]) for k in made], self.ZtWZ[f])
+
+        def factor(f):
+            for k in made:
+                kernels.crossprod_factor(k.codes[f], k.z[f], k.x, k.r, k.w, self.ZtWZ[f], self.ZtWXy[f])
+
+        def fixed():
+            for k in made:
+                kernels.crossprod_fixed(k.x, k.r, k.w, self.XyWXy)
+
+        def meet(f, g):
+            for k in made:
+                self.tables[f, g].add(k.codes[f], k.z[f], k.codes[g], k.z[g], k.w)
+
+        run_all([*(partial(factor, f) for f in range(len(self.ZtWZ))), *(partial(meet, *pair) for pair in self.tables), fixed], threads)
+        for chunk in chunks:
+            self.n += len(chunk)
+            if chunk.weights is not None:
+                self.sum_log_weights += float(np.log(chunk.weights).sum())
+            if self.triangle is not None:
+                X = np.column_stack([np.ones(len(chunk)) if c is None else c for c in chunk.x])
+                self.triangle = np.linalg.qr(np.vstack([self.triangle, X]), mode="r")
+
+    def merge(self, other):
+        """Add the sums of other rows; `other` is used up."""
+        self.n += other.n
+        self.sum_log_weights += other.sum_log_weights
+        self.XyWXy += other.XyWXy
+        for (f, g), table in self.tables.items():
+            table.merge(other.tables[f, g], self.ZtWZ[f], other.ZtWZ[f])
+        for ours, theirs in zip([*self.ZtWZ, *self.ZtWXy], [*other.ZtWZ, *other.ZtWXy]):
+            ours += theirs
+        if self.triangle is not None:
+            self.triangle = np.linalg.qr(np.vstack([self.triangle, other.triangle]), mode="r")
+
+    def pairs(self):
+        """The blocks of all pairs of factors, as `CrossProducts` holds them."""
+        for (f, _), table in self.tables.items():
+            table.fill(self.ZtWZ[f])
+        return {key: table.finish() for key, table in self.tables.items()}
+
+    # --- as plain arrays, for writing ------------------------------------------------
+
+    def arrays(self):
+        """The sums as a dict of arrays, levels without rows left out."""
+        out = {"n": np.array(self.n), "log": np.array(self.sum_log_weights), "XyWXy": self.XyWXy}
+        for f, (G, R) in enumerate(zip(self.ZtWZ, self.ZtWXy)):
+            some = np.flatnonzero(G.any(axis=(1, 2)) | R.any(axis=(1, 2))).astype(np.int32)
+            out |= {f"levels{f}": some, f"ZtWZ{f}": G[some], f"ZtWXy{f}": R[some]}
+        for (f, g), table in self.tables.items():
+            table.fill(self.ZtWZ[f])
+            out[f"keys{f}_{g}"], out[f"pairs{f}_{g}"] = table.pairs()
+        if self.triangle is not None:
+            out["triangle"] = self.triangle
+        return out
+
+    @classmethod
+    def of(cls, plan, arrays):
+        """The sums from what `arrays` gave."""
+        sums = cls(plan)
+        sums.n, sums.sum_log_weights = int(arrays["n"]), float(arrays["log"])
+        sums.XyWXy = arrays["XyWXy"]
+        for f in range(len(sums.ZtWZ)):
+            some = arrays[f"levels{f}"]
+            sums.ZtWZ[f][some], sums.ZtWXy[f][some] = arrays[f"ZtWZ{f}"], arrays[f"ZtWXy{f}"]
+        for (f, g), table in sums.tables.items():
+            sums.tables[f, g] = PairTable.of(table.nl, table.nc, arrays[f"keys{f}_{g}"], arrays[f"pairs{f}_{g}"])
+        if sums.triangle is not None:
+            sums.triangle = arrays["triangle"]
+        return sums
+
+
+def _shared(f, g):
+    """For each column of factor g the same one of factor f, ndarray of int; None if some is not among them."""
+    ours, theirs = (list(zip(own.names, own.centring.centre.tolist())) for own in (f, g))
+    if len(set(ours)) < len(ours) or not set(theirs) <= set(ours):
+        return None
+    return np.array([ours.index(column) for column in theirs])
+
+
+class _Kernels:
+    """One chunk as the kernels take it."""
+
+    def __init__(self, piece, plan):
+        design = plan.design
+        self.x = _columns(piece.x, design.x_centring.centre)
+        self.z = [_columns(own, factor.centring.centre) for own, factor in zip(piece.z, design.factors)]
+        self.codes = [np.ascontiguousarray(codes, dtype=np.int32) for codes in piece.codes]
+        self.w = None if piece.weights is None else np.ascontiguousarray(piece.weights)
+        self.r = times(piece.x, -plan.beta0, len(piece))
+        self.r += piece.y
+        if piece.offset is not None:
+            self.r -= piece.offset
+
+
+def _columns(columns, centre):
+    return kernels.Columns([(None if c is None else np.ascontiguousarray(c, dtype=float), m) for c, m in zip(columns, centre)])
