@@ -180,7 +180,7 @@ def like(fit, fitted, rows, **changed):
     """
     new = object.__new__(type(fit))
     for name in ("_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_all_x_names",
-                 "_settings", "_kept_columns", "_grid_facts"):
+                 "_settings", "_kept_columns", "_grid_facts", "_source", "_plan"):
         new.__dict__[name] = fit.__dict__[name]
     weighted = fit._weighted
     new.__dict__.update(changed)
