@@ -11,7 +11,7 @@ from fastlmm_hlm.design.columns import times
 from fastlmm_hlm.errors import ArgumentError, DataError, RowsNotKeptError, UnknownColumnError
 from fastlmm_hlm.ingest.passes import read_blocks
 from fastlmm_hlm.ingest.products import piece_of
-from fastlmm_hlm.model.rows import RESIDUAL_TYPES
+from fastlmm_hlm.inference.residuals import LME4_TYPES
 
 # Residuals of so many rows are kept and sorted; of more, only those near the quartiles.
 KEPT = 2_000_000
@@ -147,8 +147,8 @@ def stream(fit, what="fitted", *, out, type="response", scaled=False, re_form=No
         raise RowsNotKeptError("stream: this fit has no source to read; use fit.fitted(), fit.residuals() or fit.predict(), or fit from a path.")
     if what not in WHAT:
         raise ArgumentError(f"stream: what = {what!r} is not known; use one of {', '.join(WHAT)}.")
-    if type not in RESIDUAL_TYPES:
-        raise ArgumentError(f"stream: type = {type!r} is not known; use one of {', '.join(RESIDUAL_TYPES)}.")
+    if type not in LME4_TYPES:
+        raise ArgumentError(f"stream: type = {type!r} is not known; use one of {', '.join(LME4_TYPES)}.")
     if re_form not in (None, "NA", "~0"):
         raise ArgumentError(f"stream: re_form = {re_form!r}; use None for all random effects or 'NA' for none.")
     unknown = [name for name in columns if name not in fit._source.names]
