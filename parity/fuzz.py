@@ -25,13 +25,14 @@ from parity.run import Outcome, outcome
 FLAT = 1e-3
 # With gradients good to 1e-6 and curvatures of 1 to 100, estimates of two optimizers agree to this; and lme4's deviance
 # function rounds to this at a column of 1e5 that is not centred.
-ROUNDING = {"VarCorr": 1e-5, "fixef": 1e-5, "vcov": 1e-5, "se": 1e-5, "theta": 1e-5, "sigma": 1e-5}
+ROUNDING = {"VarCorr": 1e-5, "fixef": 1e-5, "vcov": 1e-5, "se": 1e-5, "theta": 1e-5, "sigma": 1e-5, "VarCorr, default fit": 1e-3}
 ROUNDING_AT = 1e-7
 MOST_SHRINKS = 60
 COMPARED = ("criterion", "fixef", "se", "VarCorr", "theta", "ranef", "condsd", "fitted")
 STORED = FOLDER / "fuzz.json"
-AGREE, BETTER, FLAT_KIND, DIGITS, BOTH_REFUSE, ONLY_HERE, FAILED = (
+AGREE, BETTER, FLAT_KIND, DIGITS, UNITS, BOTH_REFUSE, ONLY_HERE, FAILED = (
     "agree", "lower than all of lme4's optimizers", "explained: flat criterion", "explained: last digits",
+    "explained: lme4's isSingular depends on units",
     "both refuse", "only lme4 refuses", "FAILED")
 
 
@@ -83,6 +84,8 @@ def judge(drawn, reference_of=lme4_live.reference):
         return Verdict(drawn, BETTER if result.better else AGREE, result)
     words = "; ".join(f"{row.quantity} differs by {row.difference:.2e}, allowed {row.tolerance:.0e}" for row in result.failures)
     criterion = result.difference("criterion")
+    if {row.quantity for row in result.failures} == {"isSingular"}:
+        return Verdict(drawn, UNITS, result, "the smallest deviation is on either side of 1e-4 by column and by standardized column")
     if all(row.difference <= _allowed(row) for row in result.failures):
         return Verdict(drawn, DIGITS, result, words)
     if criterion <= compare.CRITERION and curvature is not None and curvature < FLAT:

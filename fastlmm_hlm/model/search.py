@@ -1,8 +1,9 @@
 """The search for the optimum: one search from a starting point, a second where the first ends at an edge.
 
 A singular covariance is a place where a search can be caught: the criterion may have another, lower minimum inside.
-So a search that ends there, or that was long, is followed by one from standard deviations of one sigma, which is
-where lme4 starts; the lower of the two counts.
+So a search that ends there, or that was long, is followed by others: from theta = the identity, which is where lme4
+starts, and from columns of mean square one with standard deviations of one sigma, where that is another place.
+The lowest optimum counts.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ log = logging.getLogger("fastlmm_hlm")
 
 # Two values of the criterion closer than this are the same optimum.
 SAME_CRITERION = 1e-9
+# Standard deviations closer than this factor make one starting point.
+SAME_PLACE = 3.0
 UNUSABLE_START = (
     "lmer: the criterion cannot be computed at start: theta is too large. Theta is the standard deviations of the "
     "random effects relative to sigma; values such as 1 will do."
@@ -50,7 +53,7 @@ class Optimum:
 
 
 def best_optimum(criterion, start, control, verbose=0, given=False):
-    """The lowest optimum that one or two searches find.
+    """The lowest optimum that one to three searches find.
 
     Parameters
     ----------
@@ -74,20 +77,27 @@ def best_optimum(criterion, start, control, verbose=0, given=False):
     first = _optimum(criterion, start, control, verbose, given)
     if control.optimizer != "newton" or not (_at_an_edge(criterion, first.par, control) or first.found.evaluations > ROUND):
         return first
-    scales = list(criterion.scales)
-    try:
-        second = _optimum(criterion, criterion.unit_start(), control, verbose, given)
-    except (ArithmeticError, DataError):
-        second = None
-    evaluations = first.found.evaluations + (second.found.evaluations if second else 0)
-    if second is not None and second.at.value < first.at.value - SAME_CRITERION:
-        log.info("a second search found the lower optimum: %.8f after %.8f", second.at.value, first.at.value)
-        second.found.trace[:0] = first.found.trace
-        best = second
-    else:
-        criterion.scales, best = scales, first
-    best.found.evaluations = evaluations
+    best, scales, evaluations = first, list(criterion.scales), first.found.evaluations
+    for start in _other_starts(criterion):
+        try:
+            other = _optimum(criterion, criterion.from_templates(start), control, verbose, given)
+        except (ArithmeticError, DataError):
+            continue
+        evaluations += other.found.evaluations
+        if other.at.value < best.at.value - SAME_CRITERION:
+            log.info("another search found a lower optimum: %.8f after %.8f", other.at.value, best.at.value)
+            other.found.trace[:0] = best.found.trace
+            best, scales = other, list(criterion.scales)
+    criterion.scales, best.found.evaluations = scales, evaluations
     return best
+
+
+def _other_starts(criterion):
+    """Templates of the other starting points, lists of (c, c)."""
+    working = criterion.templates(criterion.unit_start())
+    identity = [np.eye(len(T)) for T in working]
+    sizes = np.concatenate([np.linalg.norm(T, axis=1) for T in working])
+    return [identity] if (np.abs(np.log(sizes)) < math.log(SAME_PLACE)).all() else [identity, working]
 
 
 def _optimum(criterion, start, control, verbose, given):

@@ -28,7 +28,7 @@ EIGENVALUE_FLOOR = 1e-10
 LONGEST_STEP = 5.0
 LAST_STEP = 1e-3
 # `polish` takes steps that promise between these decreases, at most so many.
-POLISH_FROM, POLISH_TO, MOST_POLISHING = 1e-7, 1e-17, 6
+POLISH_FROM, POLISH_TO, MOST_POLISHING = 1e-7, 1e-17, 8
 # A step that promises less than NEARLY is the last, unevaluated, if it leaves every parameter
 # an error below LAST_DIGITS of itself (or of SMALL, where it is smaller).
 NEARLY, LAST_DIGITS, SMALL = 1e-7, 1e-8, 0.1
@@ -179,8 +179,8 @@ def newton(evaluate, start, *, max_evaluations=MAX_EVALUATIONS, tolerance=TOLERA
 def polish(evaluate, here):
     """Steps from a point so near the minimum that the value cannot tell them apart.
 
-    The gradient is good for more digits than the value, so it alone judges: a step counts if
-    the next one promises less than half of what it did.
+    The gradient is good for more digits than the value, so it alone judges: the point counts
+    from which the next step promises least.
 
     Parameters
     ----------
@@ -195,18 +195,18 @@ def polish(evaluate, here):
     """
     S = np.zeros_like(here.hessian)
     step, predicted, _, _ = _eigen_step(here.hessian, here.gradient)
+    best, least = here, predicted
     for _ in range(MOST_POLISHING):
         if not POLISH_TO < predicted < POLISH_FROM:
             break
         there = _evaluation_or_none(evaluate, here.par + step)
-        if there is None or there.value > here.value + POLISH_FROM:
+        if there is None or there.value > best.value + POLISH_FROM:
             break
         S = _corrected(S, there.hessian, step, there.gradient - here.gradient)
-        following, left, _, _ = _eigen_step(there.hessian + S, there.gradient)
-        if left > 0.5 * predicted:
-            break
-        here, step, predicted = there, following, left
-    return here
+        here, (step, predicted, _, _) = there, _eigen_step(there.hessian + S, there.gradient)
+        if predicted < least:
+            best, least = here, predicted
+    return best
 
 
 def _leaves_no_error(par, step, predicted, foretold):
