@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from school import cut, school_data
+from blocks_of_school import cut, school_data
 
 from fastlmm_hlm import lmer
 from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, RowsNotKeptError, UnknownColumnError

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from school import cut, scanned, school_data, summed
+from blocks_of_school import cut, scanned, school_data, summed
 
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products
 from fastlmm_hlm.design.design import build_design

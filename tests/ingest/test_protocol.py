@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from school import arrays_of, cut, same_bits, scanned, school_data, summed
+from blocks_of_school import arrays_of, cut, same_bits, scanned, school_data, summed
 
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products
 from fastlmm_hlm.design.design import build_design

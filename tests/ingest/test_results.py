@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from school import school_data
+from blocks_of_school import school_data
 
 from fastlmm_hlm import lmer
 from fastlmm_hlm.model import streaming

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
-from school import cut, school_data
+from blocks_of_school import cut, school_data
 
 from fastlmm_hlm import lmer, lmerControl
 from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError
