@@ -27,12 +27,14 @@ FLAT = 1e-3
 # function rounds to this at a column of 1e5 that is not centred.
 ROUNDING = {"VarCorr": 1e-5, "fixef": 1e-5, "vcov": 1e-5, "se": 1e-5, "theta": 1e-5, "sigma": 1e-5, "VarCorr, default fit": 1e-3}
 ROUNDING_AT = 1e-7
+# Gradient of lme4's deviance function, in whitened coordinates, from which on the reference is no minimum.
+UNFINISHED_GRADIENT = 1e-4
 MOST_SHRINKS = 60
 COMPARED = ("criterion", "fixef", "se", "VarCorr", "theta", "ranef", "condsd", "fitted")
 STORED = FOLDER / "fuzz.json"
-AGREE, BETTER, FLAT_KIND, DIGITS, UNITS, BOTH_REFUSE, ONLY_HERE, FAILED = (
+AGREE, BETTER, FLAT_KIND, DIGITS, UNITS, UNFINISHED, BOTH_REFUSE, ONLY_HERE, FAILED = (
     "agree", "lower than all of lme4's optimizers", "explained: flat criterion", "explained: last digits",
-    "explained: lme4's isSingular depends on units",
+    "explained: lme4's isSingular depends on units", "explained: the search in R did not reach its minimum",
     "both refuse", "only lme4 refuses", "FAILED")
 
 
@@ -84,6 +86,9 @@ def judge(drawn, reference_of=lme4_live.reference):
         return Verdict(drawn, BETTER if result.better else AGREE, result)
     words = "; ".join(f"{row.quantity} differs by {row.difference:.2e}, allowed {row.tolerance:.0e}" for row in result.failures)
     criterion = result.difference("criterion")
+    if result.difference("criterion") < 0 and result.reference["gradient_norm"] > UNFINISHED_GRADIENT:
+        return Verdict(drawn, UNFINISHED, result,
+                       f"ours is lower by {-result.difference('criterion'):.1e}, the gradient there {result.reference['gradient_norm']:.0e}; {words}")
     if {row.quantity for row in result.failures} == {"isSingular"}:
         return Verdict(drawn, UNITS, result, "the smallest deviation is on either side of 1e-4 by column and by standardized column")
     if all(row.difference <= _allowed(row) for row in result.failures):

@@ -216,7 +216,7 @@ def test_easy_data_always_converge_to_a_certified_optimum(seed):
     y = 10 ** rng.uniform(-3, 3) * (1 + b[g, 0] + (0.5 + b[g, 1]) * scaled + rng.normal(size=n))
     fit = lmer("y ~ x + (x | g)", pd.DataFrame({"y": y, "x": x, "g": g}), control=QUIET)
     assert fit.optinfo["status"] in ("converged", "singular")
-    assert fit.optinfo["evaluations"] <= 80         # a singular fit is searched for twice
+    assert fit.optinfo["evaluations"] <= 120         # a singular fit is searched for three times
     other = lmer("y ~ x + (x | g)", pd.DataFrame({"y": y, "x": x, "g": g}),
                  control=lmerControl(optimizer="bobyqa", check_conv_singular="ignore"))
     assert fit.REMLcrit() <= other.REMLcrit() + 1e-6

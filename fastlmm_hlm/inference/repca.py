@@ -79,6 +79,9 @@ class RePCA(Mapping):
     def __repr__(self):
         return components_text({name: (part.sdev, part.rotation) for name, part in self._parts.items()})
 
+    def _repr_html_(self):
+        return self.summary()._repr_html_()
+
 
 class ImportanceOfComponents(dict):
     """DataFrames by grouping factor: standard deviation, proportion and cumulative proportion of variance."""
@@ -87,9 +90,7 @@ class ImportanceOfComponents(dict):
         return importance_text(self)
 
     def _repr_html_(self):
-        return "".join(
-            frame_html(part.importance(), f"{name}: importance of components") for name, part in self._parts.items()
-        )
+        return "".join(frame_html(part, f"{name}: importance of components") for name, part in self.items())
 
 
 def principal_components(templates):
