@@ -38,14 +38,14 @@ class Simulations:
         """(slice, observed (k,), simulated (nsim, k)) of `rows` rows at a time."""
         simulator, design = self.simulator, self.simulator.design
         generators = [generator_of(self.sequence, i) for i in range(self.nsim)]
-        effects = [[rng.standard_normal((len(f.levels), len(half))) @ half for f, half in simulator.factors] for rng in generators]
+        effects = [list(simulator.drawn_effects(rng)) for rng in generators]
         for first in range(0, design.n, rows):
             at = slice(first, min(first + rows, design.n))
             made = np.empty((self.nsim, at.stop - at.start))
             scale = simulator.scale if np.ndim(simulator.scale) == 0 else simulator.scale[at]
             for i, rng in enumerate(generators):
                 made[i] = simulator.mean[at] + scale * rng.standard_normal(made.shape[1])
-                for (factor, _), b in zip(simulator.factors, effects[i]):
+                for factor, b in effects[i]:
                     made[i] += effects_in(factor, b, at)
             yield at, design.y[at], made
 

@@ -128,9 +128,7 @@ class ResponseSimulator:
         """
         y = np.empty(self.design.n) if out is None else out
         np.copyto(y, self.mean)
-        for factor, half, known, stays in self.factors:
-            effects = self._standard(rng, (len(factor.levels), len(half))) @ half
-            effects[:known, stays] = 0.0                  # these are in the mean
+        for factor, effects in self.drawn_effects(rng):
             y += self._effects(factor, effects)
         if not self.with_errors:
             return y
@@ -139,6 +137,13 @@ class ResponseSimulator:
         else:
             y += self.scale * self.residuals[rng.integers(0, len(y), len(y))]
         return y
+
+    def drawn_effects(self, rng):
+        """(factor, its random effects (nl, c)) of every grouping factor with effects that are not kept; those kept are 0."""
+        for factor, half, known, stays in self.factors:
+            effects = self._standard(rng, (len(factor.levels), len(half))) @ half
+            effects[:known, stays] = 0.0                  # these are in the mean
+            yield factor, effects
 
     def _standard(self, rng, shape):
         if self.standard is None:
