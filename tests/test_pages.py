@@ -50,7 +50,7 @@ SAME_OPTIMUM, SAME_LIMIT = 1e-4, 1e-4
 # The same program in the same version: last digits may differ with the BLAS.
 SAME_OUTPUT = 1e-4
 # Drawn at random, by each program for itself.
-SIMULATED = {"exact", "confint_boot"}
+SIMULATED = {"exact", "confint_boot", "simulate", "refit_simulated"}
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
 
 

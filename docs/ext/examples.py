@@ -29,6 +29,8 @@ for source, warns in json.load(sys.stdin):
     if warns and not ours:
         sys.exit("this cell has the tag warns, but gave no warning:\\n" + source)
     printed.append(out.getvalue())
+    if "matplotlib.pyplot" in sys.modules:            # as a notebook does after each cell
+        sys.modules["matplotlib.pyplot"].close("all")
 json.dump(printed, sys.stdout)
 """
 

@@ -211,3 +211,68 @@ head(wrong, 4)
 
 # ---- classroom_coef
 head(coef(slopes)$class, 4)
+
+# ---- predict
+new <- data.frame(Days = c(0, 9, 9), Subject = c("308", "308", "999"))
+predict(fit, new[1:2, ])
+predict(fit, new, re.form = NA)
+predict(fit, new, allow.new.levels = TRUE)
+
+# ---- predict_parts
+head(predict(fit), 4)
+head(predict(fit, re.form = NA), 4)
+head(predict(fit, random.only = TRUE), 4)
+
+# ---- simulate
+drawn <- simulate(fit, 2, seed = 1)
+dim(drawn)
+head(drawn, 3)
+
+# ---- refit_simulated
+again <- refit(fit, simulate(fit, seed = 2)[[1]])
+fixef(again)
+
+# ---- residual_types
+head(residuals(fit, type = "pearson"), 3)
+head(residuals(weighted), 3)
+head(residuals(weighted, type = "pearson"), 3)
+head(residuals(weighted, type = "pearson", scaled = TRUE), 3)
+
+# ---- hatvalues
+head(hatvalues(fit), 3)
+head(cooks.distance(fit), 3)
+
+# ---- rstudent
+head(rstudent(fit), 3)
+
+# ---- influence
+left <- influence(fit, "Subject")
+head(dfbeta(left), 3)
+head(dfbetas(left), 3)
+head(cooks.distance(left), 3)
+
+# ---- influence_rows
+batches <- lmer(Yield ~ 1 + (1 | Batch), Dyestuff)
+head(cooks.distance(influence(batches)), 3)
+
+# ---- lmlist
+each <- lmList(Reaction ~ Days | Subject, sleepstudy)
+head(coef(each), 4)
+sigma(each)
+
+# ---- allfit
+with_optimizer <- function(name)
+  update(fit, control = lmerControl(optimizer = name))
+sapply(c(bobyqa = "bobyqa", Nelder_Mead = "Nelder_Mead",
+         nlminbwrap = "nlminbwrap"),
+       function(name) REMLcrit(with_optimizer(name)))
+
+# ---- ls_means
+ls_means(cakes, "recipe")
+difflsmeans(cakes, "recipe")
+
+# ---- repca
+summary(rePCA(fit))
+
+# ---- ranef_condvar
+as.data.frame(ranef(fit, condVar = TRUE))[c(1, 2, 19, 20), ]

@@ -238,7 +238,8 @@ def _measures(fit, wanted, shares):
             out[name, name] = (shares.get(name), "share")
         else:
             value = made[name]()
-            out[name, "REML criterion" if name == "REML" else name] = (None if value is None else float(value), "likelihood")
+            if value is not None:                        # no row for what no fit has
+                out[name, "REML criterion" if name == "REML" else name] = (float(value), "likelihood")
     return out
 
 

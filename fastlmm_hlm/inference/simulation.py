@@ -145,6 +145,13 @@ class ResponseSimulator:
             y += self.scale * self.residuals[rng.integers(0, len(y), len(y))]
         return y
 
+    def drawn_effects(self, rng):
+        """(factor, its random effects (nl, c)) of every grouping factor with effects that are not kept; those kept are 0."""
+        for factor, half, known, stays in self.factors:
+            effects = self._standard(rng, (len(factor.levels), len(half))) @ half
+            effects[:known, stays] = 0.0                  # these are in the mean
+            yield factor, effects
+
     def _standard(self, rng, shape):
         if self.standard is None:
             return rng.standard_normal(shape)

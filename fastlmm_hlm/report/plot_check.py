@@ -93,7 +93,8 @@ def plot_inflation(frame, *, ax=None):
     Parameters
     ----------
     frame : DataFrame
-        Term, VIF, VIF_CI_low, VIF_CI_high; an endless interval is a dotted line to the end of the axis.
+        Term, VIF, VIF_CI_low, VIF_CI_high; an interval that goes beyond the axis is dotted.  The axis has
+        room for every factor, and for limits up to twice the last bound: near 1 they may be a million.
     ax : Axes, Figure or None
 
     Returns
@@ -103,9 +104,8 @@ def plot_inflation(frame, *, ax=None):
     n = len(frame)
     ax = one_axes(ax, "plot_inflation", (5.4, min(max(1.4 + 0.28 * n, 2.4), 7.2)))
     vif, low, high = (frame[name].to_numpy(dtype=float)[::-1] for name in ("VIF", "VIF_CI_low", "VIF_CI_high"))
-    ends = np.where(np.isfinite(high), high, vif)
-    top = max(1.15 * ends.max(), 1.3 * BOUNDS[0])
-    places, kind, endless = np.arange(n), np.searchsorted(BOUNDS, vif, side="right"), ~np.isfinite(high)
+    top = 1.15 * max(vif.max(), 1.13 * BOUNDS[0], min(high.max(), 2.0 * BOUNDS[-1]))
+    places, kind, endless = np.arange(n), np.searchsorted(BOUNDS, vif, side="right"), high > top
     for k, colour in enumerate(SHADES):
         own = kind == k
         for some, style in ((own & ~endless, "-"), (own & endless, ":")):
@@ -125,7 +125,7 @@ def plot_inflation(frame, *, ax=None):
     ax.set_yticks(places, names, fontsize=min(9.0, max(5.0, 150.0 / n)))
     ax.set_xlabel("variance inflation factor")
     handles = [_entry(SHADES[k], label, marker=True) for k, label in enumerate(("low", "from 5", "from 10")) if (kind == k).any()]
-    handles += [_entry("none", "dotted: interval without end")] if endless.any() else []
+    handles += [_entry("none", "dotted: interval goes on")] if endless.any() else []
     _finish(ax, None, handles, grid="x", columns=3, fontsize=8.0)
     return ax
 

@@ -333,3 +333,10 @@ def test_arguments_out_of_range_are_refused(sleep, how, message):
 def test_what_is_no_fit_is_refused(fits, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         model_table(fits)
+
+
+def test_what_no_fit_has_gets_no_row():
+    sleep = datasets.load("sleepstudy")
+    reml, ml = (lmer("Reaction ~ Days + (1 | Subject)", sleep, REML=flag) for flag in (True, False))
+    assert "REML criterion" not in model_table([ml]).to_text()
+    assert "REML criterion" in model_table([ml, reml]).to_text()

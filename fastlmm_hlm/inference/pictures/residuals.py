@@ -95,7 +95,7 @@ def scale_location_data(fit, x=None, *, share=2.0 / 3.0):
     Returns
     -------
     DataFrame, n rows
-        Columns ".fitted" or x, ".root" (sqrt |standardized residual|), ".trend".
+        Columns ".fitted" or x, ".root" (square root of the absolute standardized residual), ".trend".
 
     Raises
     ------

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 
 from fastlmm_hlm import datasets, dotplot, lmer, plot, qqmath, ranef
 from fastlmm_hlm.errors import ArgumentError, FastlmmError, SingularFitWarning
+from fastlmm_hlm.report.plot_check import plot_inflation
 
 PICTURES = {
     "averages": lambda f, x, g, **k: f.plot_averages(g, **k),
@@ -340,3 +341,12 @@ def test_collinearity_is_drawn_term_by_term(schools):
     table = schools.check_collinearity()
     np.testing.assert_allclose(np.sort(np.concatenate([line.get_xdata() for line in dots(ax)])), np.sort(table["VIF"]))
     assert [label.get_text() for label in ax.get_yticklabels()] == table["Term"].tolist()[::-1]
+
+
+def test_an_axis_of_inflation_ends_where_there_is_something_to_see(schools):
+    ax = schools.check_model("collinearity")[0]
+    table = schools.check_collinearity()
+    for limit in (9e9, np.inf):
+        ax = plot_inflation(table.assign(VIF_CI_high=[limit, *table["VIF_CI_high"][1:]]))
+        assert table["VIF"].max() < ax.get_xlim()[1] < 30.0
+        assert "dotted: interval goes on" in [text.get_text() for text in ax.get_legend().get_texts()]
