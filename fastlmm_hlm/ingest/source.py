@@ -37,6 +37,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def known(self, request):
+        """A `Scan` with all that a pass must know beforehand, from what the source keeps; None where it keeps nothing."""
+        return None
+
     def fingerprint(self):
         """Something that changes when the rows do, or None where that cannot be known."""
         return None
