@@ -19,6 +19,13 @@ class Distinct:
     def __init__(self):
         self._known, self._waiting, self._rows = None, [], 0
 
+    @classmethod
+    def of(cls, frame):
+        """These rows, known to be distinct."""
+        made = cls()
+        made._known = frame if len(frame) else None
+        return made
+
     def add(self, frame):
         """Add rows, a data frame."""
         if len(frame):

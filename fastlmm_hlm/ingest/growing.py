@@ -35,14 +35,11 @@ class GrowingLevels:
     def __init__(self, names, known=None):
         self.names, self.count = names, 0
         self._low, self._table, self._texts = 0, np.zeros(0, dtype=np.int32), {}
-        self._values, self._last = [], None
+        self._values, self._last, self._wide = [], None, False
         self._present = np.zeros(0, dtype=bool)
         if known is not None and len(known):
             known = pd.Index(known)
-            if known.dtype.kind in "iu":
-                self._number(known.to_numpy())
-            else:
-                self._places(known)
+            self._places(known)
             self._present = np.zeros(self.count, dtype=bool)
 
     def codes(self, rows):
@@ -55,12 +52,15 @@ class GrowingLevels:
         Raises
         ------
         TwoPassesError
-            For columns of fractions and dates, and integers of a very wide range.
+            For columns of fractions and dates.
         """
         column = rows.source.column(self.names[0])
-        if column.kind == "integer" and column.missing is None:
+        codes = None
+        if column.kind == "integer" and column.missing is None and not self._wide:
             values = np.asarray(column.values)
             codes = self._number(values if rows.used is None else values[rows.used])
+        if codes is not None:
+            pass
         elif column.kind in ("integer", "text", "category", "logical"):
             own, levels = numbered(column)
             places = self._places(levels)
@@ -82,14 +82,14 @@ class GrowingLevels:
     def _places(self, levels):
         """Numbers of a block's levels, with a last entry -1 for missing."""
         if self._last is None or not (self._last[0] is levels or self._last[0].equals(levels)):
-            if levels.dtype.kind in "iu":
-                own = self._number(levels.to_numpy())
-            else:
-                new = [level for level in levels if level not in self._texts]
+            own = self._number(levels.to_numpy()) if levels.dtype.kind in "iu" and not self._wide else None
+            if own is None:
+                levels_of = levels.tolist()
+                new = [level for level in levels_of if level not in self._texts]
                 self._texts.update(zip(new, range(self.count, self.count + len(new))))
                 if new:
-                    self._keep(np.array([*new, None], dtype=object)[:-1])
-                own = np.fromiter((self._texts[level] for level in levels), dtype=np.int32, count=len(levels))
+                    self._keep(np.array(new, dtype=np.int64) if self._wide else np.array([*new, None], dtype=object)[:-1])
+                own = np.fromiter((self._texts[level] for level in levels_of), dtype=np.int32, count=len(levels))
             self._last = levels, np.append(own, np.int32(-1)).astype(np.int32)
         return self._last[1]
 
@@ -100,11 +100,14 @@ class GrowingLevels:
         self.count += len(new)
 
     def _number(self, values):
-        """Numbers of integers, ndarray of int32."""
+        """Numbers of integers, ndarray of int32; None if their range is too wide for a table."""
         if not len(values):
             return np.zeros(0, dtype=np.int32)
         low, high = int(values.min()), int(values.max())
-        self._reach(low, high)
+        if not self._reach(low, high):
+            self._texts = {value: i for i, value in enumerate(np.concatenate([np.zeros(0, dtype=np.int64), *self._values]).tolist())}
+            self._wide, self._table = True, None
+            return None
         offset = values.astype(np.int64, copy=False) - self._low if self._low or values.dtype.kind == "u" else values
         codes = look_up(self._table, offset, np.empty(len(values), dtype=np.int32))
         if codes.min() < 0:
@@ -124,23 +127,19 @@ class GrowingLevels:
         return np.flatnonzero(there & (table < 0)) + low
 
     def _reach(self, low, high):
-        """Make the table cover a range.
-
-        Raises
-        ------
-        TwoPassesError
-        """
+        """Make the table cover a range; False if it would be too large."""
         size = len(self._table)
         if size and self._low <= low and high < self._low + size:
-            return
+            return True
         first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
         if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
-            raise TwoPassesError(f"the integers of {self.names[0]} have a wide range")
+            return False
         room = (last - first) // 2 if size else 0                  # so that it grows few times
         first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
         table = np.full(last - first + 1, -1, dtype=np.int32)
         table[self._low - first : self._low - first + size] = self._table
         self._low, self._table = first, table
+        return True
 
 
 def can_grow(reading):

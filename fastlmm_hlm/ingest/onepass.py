@@ -55,7 +55,7 @@ def one_pass(source, request, reading, blocks, threads=1):
     scan = known if known is not None else _scanned(request, taken)
     if known is None and sum(map(_length, taken)) < HEAD:
         return _of_few(scan, taken, threads)
-    return _growing(scan, request, chain(taken, blocks), threads, known is not None)
+    return _growing(scan, request, chain(taken, blocks), threads, known is not None, source.n_rows)
 
 
 def _taken(blocks, rows):
@@ -95,7 +95,7 @@ def _of_few(scan, blocks, threads):
     return plan, products.finish(), products.triangle
 
 
-def _growing(head, request, blocks, threads, tables):
+def _growing(head, request, blocks, threads, tables, rows_in_all):
     try:
         plan = make_plan(head, announce=False)
     except FastlmmError as error:
@@ -107,6 +107,7 @@ def _growing(head, request, blocks, threads, tables):
         by_name[names] = GrowingLevels(names, group.frame()["0"].to_numpy() if tables else None)
     plan.groups = [by_name[group.names] for group in plan.groups]
     products, scan = _GrowingProducts(plan, threads=threads), Scan(request)
+    products.rows = rows_in_all
     scan.reading = plan.reading
     for block in blocks:
         rows = plan.rows_of(block, products.n_input)
@@ -129,10 +130,14 @@ def _growing(head, request, blocks, threads, tables):
 
 
 class _GrowingProducts(Products):
-    """Sums whose levels become more."""
+    """Sums whose levels become more; `rows` is how many rows are to come in all, where that is known."""
+
+    rows = None
 
     def _add(self, piece):
-        self._open.grow([group.count for group in self.plan.groups])
+        # memory for levels that do not come is never touched, and copying what is there costs more
+        more = 2.0 if self.rows is None else max(1.0, 1.05 * self.rows / self.n_input)
+        self._open.grow([group.count for group in self.plan.groups], more)
         super()._add(piece)
 
 

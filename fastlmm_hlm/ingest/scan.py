@@ -312,7 +312,7 @@ class _Group:
 def group_of(values):
     """A grouping factor of one part with these levels, distinct, in any order."""
     group = _Group()
-    group.distinct.add(pd.DataFrame({"0": values}))
+    group.distinct = Distinct.of(pd.DataFrame({"0": values}))
     return group
 
 

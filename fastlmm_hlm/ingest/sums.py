@@ -110,11 +110,11 @@ class Sums:
         }
         self.triangle = np.zeros((0, p)) if plan.doubtful else None
 
-    def grow(self, levels):
-        """Make room for at least so many levels of each factor, list of int."""
+    def grow(self, levels, more=2.0):
+        """Make room for at least so many levels of each factor, list of int, and `more` times as many where any is missing."""
         for f, count in enumerate(levels):
             if count > len(self.ZtWZ[f]):
-                room = max(2 * len(self.ZtWZ[f]), count)
+                room = int(max(2 * len(self.ZtWZ[f]), more * count))
                 self.ZtWZ[f], self.ZtWXy[f] = longer(self.ZtWZ[f], room), longer(self.ZtWXy[f], room)
                 for (fine, _), table in self.tables.items():
                     if fine == f:

@@ -213,7 +213,7 @@ def solve(design, products, centrings, settings, templates=None, response=None):
                   ConvergenceWarning)
     if boundary:
         messages.append(SINGULAR)
-        _report_singular(control, boundary)
+        report_singular(control, boundary)
     optinfo = {
         "optimizer": optimum.name,
         "status": certificate.status,
@@ -256,7 +256,10 @@ def _refuse_no_noise(facts, estimates, certificate):
         )
 
 
-def _report_singular(control, boundary):
+def report_singular(control, boundary):
+    """Say, as the control wants it, which terms have lost rank; nothing if none has."""
+    if not boundary:
+        return
     message = f"{SINGULAR}: the estimated covariance of {', '.join(boundary)} has lost rank"
     if control.check_conv_singular == "stop":
         raise ConvergenceError(f"lmer: {message}. Simplify the term, or use another check_conv_singular.")
