@@ -41,7 +41,7 @@ class Distinct:
 
     def _settle(self):
         parts = ([] if self._known is None else [self._known]) + self._waiting
-        if parts:
+        if self._waiting:
             whole = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
             self._known = whole.drop_duplicates(ignore_index=True)
         self._waiting, self._rows = [], 0

@@ -25,6 +25,8 @@ class GrowingLevels:
         Its one part.
     known : array or pandas.Index, optional
         Levels that are numbered beforehand.
+    watched : bool
+        Note which levels the rows in use have.
 
     Attributes
     ----------
@@ -32,15 +34,14 @@ class GrowingLevels:
         Levels numbered so far.
     """
 
-    def __init__(self, names, known=None):
-        self.names, self.count = names, 0
+    def __init__(self, names, known=None, watched=False):
+        self.names, self.count, self.watched = names, 0, watched
         self._low, self._table, self._texts = 0, np.zeros(0, dtype=np.int32), {}
         self._values, self._last, self._wide = [], None, False
         self._present = np.zeros(0, dtype=bool)
         if known is not None and len(known):
             known = pd.Index(known)
             self._places(known)
-            self._present = np.zeros(self.count, dtype=bool)
 
     def codes(self, rows):
         """The number of each row used, ndarray of int32; new levels are numbered.
@@ -67,17 +68,22 @@ class GrowingLevels:
             codes = rows.chosen_codes(look_up(places, own, np.empty(len(own), dtype=np.int32)))
         else:
             raise TwoPassesError(f"{self.names[0]} is {column.kind}")
-        if self.count > len(self._present):
-            longer = np.zeros(max(self.count, 2 * len(self._present)), dtype=bool)
-            longer[: len(self._present)] = self._present
-            self._present = longer
-        self._present[codes] = True
+        if self.watched:
+            if self.count > len(self._present):
+                longer = np.zeros(max(self.count, 2 * len(self._present)), dtype=bool)
+                longer[: len(self._present)] = self._present
+                self._present = longer
+            self._present[codes] = True
         return codes
 
+    def present(self):
+        """Which levels rows in use have, ndarray of bool; for watched ones."""
+        return self._present[: self.count]
+
     def values(self):
-        """All levels in the order of their numbers, and which of them rows in use have: (Index, ndarray of bool)."""
+        """All levels in the order of their numbers, Index."""
         every = self._values[0] if len(self._values) == 1 else np.concatenate(self._values) if self._values else np.zeros(0)
-        return pd.Index(every), self._present[: self.count]
+        return pd.Index(every)
 
     def _places(self, levels):
         """Numbers of a block's levels, with a last entry -1 for missing."""

@@ -15,6 +15,7 @@ import pandas as pd
 
 from fastlmm_hlm.design.crossprod import CrossProducts
 from fastlmm_hlm.errors import DataError, FastlmmError
+from fastlmm_hlm.formula.materialize import INTERCEPT
 from fastlmm_hlm.ingest.growing import GrowingLevels, TwoPassesError, can_grow
 from fastlmm_hlm.ingest.plan import make_plan
 from fastlmm_hlm.ingest.products import Products
@@ -102,10 +103,11 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
         raise TwoPassesError(str(error)) from error
     if plan.doubtful:
         raise TwoPassesError("columns may be dependent")
-    by_name = {}
-    for names, group in head.groups.items():
-        by_name[names] = GrowingLevels(names, group.frame()["0"].to_numpy() if tables else None)
-    plan.groups = [by_name[group.names] for group in plan.groups]
+    groups = [
+        GrowingLevels(group.names, group.levels.to_numpy() if tables else None, watched=INTERCEPT not in factor.names)
+        for group, factor in zip(plan.groups, plan.design.factors)
+    ]
+    plan.groups = groups
     products, scan = _GrowingProducts(plan, threads=threads), Scan(request)
     products.rows = rows_in_all
     scan.reading = plan.reading
@@ -119,14 +121,15 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
             if "first pass" in str(error):
                 raise TwoPassesError(str(error)) from error
             raise
-    for names, levels in by_name.items():
-        values, present = levels.values()
-        scan.groups[names] = group_of(values[present])
+    sums = products.total()
+    present = [_present(sums, f, factor.names, group) for f, (factor, group) in enumerate(zip(plan.design.factors, groups))]
+    for group, own in zip(groups, present):
+        scan.groups[group.names] = group_of(group.values()[own])
     scan.sample = head.sample
     final = make_plan(scan)
     if final.doubtful or not _same(plan, final):
         raise TwoPassesError("all rows make another model than the first ones")
-    return final, _in_order(products.total(), plan, final), None
+    return final, _in_order(sums, plan, final, present), None
 
 
 class _GrowingProducts(Products):
@@ -141,6 +144,14 @@ class _GrowingProducts(Products):
         super()._add(piece)
 
 
+def _present(sums, f, names, group):
+    """Which levels rows in use have: those whose constant has a square, or those that were watched."""
+    if group.watched:
+        return group.present()
+    i = names.index(INTERCEPT)
+    return sums.ZtWZ[f][: group.count, i, i] > 0
+
+
 def _same(plan, final):
     """Whether sums under one plan are those under another but for the levels."""
     ours, theirs = ({f.name: (list(f.names), f.centring.centre.tolist()) for f in p.design.factors} for p in (plan, final))
@@ -150,7 +161,7 @@ def _same(plan, final):
     )
 
 
-def _in_order(sums, plan, final):
+def _in_order(sums, plan, final, present):
     """The sums with the factors and levels of the final plan."""
     old = {factor.name: f for f, factor in enumerate(plan.design.factors)}
     places = [old[factor.name] for factor in final.design.factors]
@@ -159,9 +170,9 @@ def _in_order(sums, plan, final):
         table.fill(sums.ZtWZ[f])
     new_codes, order = {}, []
     for factor, f in zip(final.groups, places):
-        values, present = plan.groups[f].values()
+        values = plan.groups[f].values()
         codes = np.full(len(values), -1, dtype=np.int32)
-        codes[present] = factor.parts[0].of(values[present])
+        codes[present[f]] = factor.parts[0].of(values[present[f]])
         new_codes[f] = codes
         order.append(_inverse(codes, len(factor.levels)))
     ZtWZ = [_taken_levels(sums.ZtWZ, f, own) for f, own in zip(places, order)]

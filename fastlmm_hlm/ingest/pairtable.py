@@ -10,6 +10,7 @@ together once there is as much of it as is known already.
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm.formula.codes import look_up
 
 # Pairs that wait before they are put together with the others.
 FEW = 1 << 20
@@ -101,7 +102,9 @@ class PairTable:
         """Note where the levels of f lie; False if one lies in two levels of g."""
         if len(codes_f) == 0:
             return True
-        parents = self.parent[codes_f]
+        parents = look_up(self.parent, codes_f)
+        if np.array_equal(parents, codes_g):
+            return True
         fresh = parents < 0
         if fresh.any():
             new = codes_f[fresh]

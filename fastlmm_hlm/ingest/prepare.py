@@ -187,7 +187,7 @@ class _Order:
 
     def settle(self, levels):
         """Give levels their places in order; rows without a level come last."""
-        values, _ = self.levels.values()
+        values = self.levels.values()
         places = Places(levels).of(values.to_numpy() if values.dtype.kind in "iu" else values)
         self.places = np.append(places, np.int32(len(levels))).astype(np.int32)
         sizes = np.zeros(len(levels) + 1, dtype=np.int64)
@@ -213,7 +213,7 @@ def _learn(source, columns, by, progress):
         raise DataError(f"prepare: {source.description} gave no rows.")
     if order is not None:
         if facts[by].levels() is None:
-            facts[by].give_levels(order.levels.values()[0].sort_values())
+            facts[by].give_levels(order.levels.values().sort_values())
         order.settle(facts[by].levels())
     return facts, order
 
