@@ -123,7 +123,7 @@ def _closeness(meets, width, part):
     return (min(1.0, one / possible), min(1.0, two / possible)) if possible else (1.0, 1.0)
 
 
-def random_density(n, nl_first, nl_second, columns):
+def random_density(n, nl_first, nl_second):
     """Share of pairs of the second factor's levels that meet in some level of the first one, if n rows cross at random."""
     per_level = nl_second * -math.expm1(-n / (nl_first * nl_second)) if nl_second else 0.0
     return -math.expm1(-nl_first * (per_level / nl_second) ** 2) if nl_second else 0.0

@@ -22,8 +22,12 @@ from fastlmm_hlm.ingest.source import is_source, open_source
 
 # Evaluations with derivatives of a usual search.
 EVALUATIONS = 5
-# Bytes a process holds while it reads, beyond what grows with levels.
-READING = 250e6
+# Time of an operation in a sparse core, in those of a dense one.
+SPARSE = 2
+# Bytes a process holds while it reads, beyond what grows with levels: at least, and at most.
+LEAST_READING, MOST_READING = 60e6, 250e6
+# Seconds of a pass, measured once: to begin; per level and column; per row and pair of factors that cross.
+BEGIN, LEVEL, CROSSING = 0.04, 1e-7, 1.1e-7
 
 
 @dataclass(frozen=True)
@@ -220,14 +224,16 @@ def _estimate(formula, rows, levels, columns, p, pairs, core, source):
     q = sum(float(count) * columns[name] for name, count in levels.items())
     # names of levels, modes, spherical modes and their scores; kernels' own copies of R and b
     estimates = 24.0 * sum(levels.values()) + 8.0 * q * (4 + p)
-    memory = {"cross-products": products, "core": core.bytes, "estimates": estimates, "reading": READING}
+    memory = {"cross-products": products, "core": core.bytes, "estimates": estimates, "reading": min(MOST_READING, LEAST_READING + 8.0 * rows * (p + len(levels)))}
     memory["total"] = sum(memory.values())
     speed = _speed(source)
     per_row = speed.fixed * (p + 1) * (p + 2) / 2 + sum(speed.factor * (c * (c + p + 1) + 1) for c in columns.values())
     per_row += speed.code * len(levels) + speed.value * (1 + p + len(levels))
     width = 1 + p + sum(count / levels[first] * columns[name] for name, count in pairs.items())
-    evaluation = levels[first] * speed.level * (columns[first] + 1) * (1 + columns[first] * width + width**2 / 4) / 8 + core.flops * speed.flop
-    seconds = {"pass": rows * per_row, "evaluation": evaluation}
+    evaluation = levels[first] * speed.level * (columns[first] + 1) * (1 + columns[first] * width + width**2 / 4) / 8 
+    evaluation += core.flops * speed.flop * (1 if core.dense else SPARSE)
+    per_row += CROSSING * sum(count > levels[first] for count in pairs.values())
+    seconds = {"pass": BEGIN + rows * per_row + LEVEL * q, "evaluation": evaluation}
     seconds["fit"] = seconds["pass"] + (EVALUATIONS + 2) * evaluation
     return Cost(formula.text, int(rows), levels, columns, p, core, memory, seconds, machine_memory())
 
@@ -285,10 +291,14 @@ def _reading_speed(source):
     if source is None:
         return PARQUET
     own, columns = source
-    began, seen = time.perf_counter(), 0
+    seen, began, at = 0, 0.0, 0
     for block in read_blocks(own, columns):
         rows = getattr(block, "num_rows", None)
-        seen += len(block) if rows is None else rows
+        if at:                                    # the first block waits for what is made once
+            seen += len(block) if rows is None else rows
+        else:
+            began = time.process_time()
+        at += 1
         if seen > 1_000_000:
             break
-    return (time.perf_counter() - began) / max(seen, 1) / len(columns)
+    return (time.process_time() - began) / seen / len(columns) if seen else PARQUET

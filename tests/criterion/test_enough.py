@@ -33,7 +33,7 @@ def test_a_wide_crossing_leaves_a_dense_core():
     assert (core.order, core.dense, core.certain) == (600, True, False) and core.bytes == 16 * 600**2
     assert core_size(lmer(FORMULA, crossing(n=20_000))._products).certain
     n = 600 * 601 / 2
-    assert random_density(6000, 900, 600, 1) == pytest.approx(neighbours(data) / n, rel=0.05)
+    assert random_density(6000, 900, 600) == pytest.approx(neighbours(data) / n, rel=0.05)
 
 
 def test_parts_that_never_meet_leave_a_sparse_core():
