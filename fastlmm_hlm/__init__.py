@@ -14,13 +14,16 @@ from fastlmm_hlm.inference.powertests import fcompare
 from fastlmm_hlm.inference.rlrt import exactLRT, exactRLRT
 from fastlmm_hlm.inference.showtests import show_tests
 from fastlmm_hlm.inference.step import get_model
+from fastlmm_hlm.ingest.prepare import prepare
+from fastlmm_hlm.ingest.store import Store
+from fastlmm_hlm.model.cost import cost
 from fastlmm_hlm.model.given import make_lmer
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
 
 __version__ = "0.1.0"
 __all__ = [
-    "KRmodcomp", "PBmodcomp", "SATmodcomp", "cld", "compare_models", "compare_performance", "contrast", "datasets",
+    "KRmodcomp", "PBmodcomp", "SATmodcomp", "Store", "cld", "compare_models", "compare_performance", "contrast", "cost", "datasets",
     "errors", "exactLRT", "exactRLRT", "fcompare", "get_model", "joint_tests", "lmList", "lmer", "lmerControl",
-    "make_lmer", "model_table", "pairs", "show_tests", "simulate_formula", *_generics,
+    "make_lmer", "model_table", "pairs", "prepare", "show_tests", "simulate_formula", *_generics,
 ]

@@ -43,6 +43,10 @@ class FactorizationError(FastlmmError, ArithmeticError):
     """A matrix that must be positive definite is not."""
 
 
+class NotEnoughMemoryError(DataError, MemoryError):
+    """The model would need more memory than the machine has."""
+
+
 class ConvergenceError(FastlmmError, ArithmeticError):
     """The optimizer could not find an optimum at all."""
 
@@ -57,6 +61,10 @@ class FastlmmWarning(UserWarning):
 
 class ConvergenceWarning(FastlmmWarning):
     """The optimizer stopped before the certificate of an optimum was met."""
+
+
+class NotEnoughMemoryWarning(FastlmmWarning):
+    """The model needs more memory than the machine has, and is tried nevertheless."""
 
 
 class SingularFitWarning(FastlmmWarning):

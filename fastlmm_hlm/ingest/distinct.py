@@ -19,6 +19,13 @@ class Distinct:
     def __init__(self):
         self._known, self._waiting, self._rows = None, [], 0
 
+    @classmethod
+    def of(cls, frame):
+        """These rows, known to be distinct."""
+        made = cls()
+        made._known = frame if len(frame) else None
+        return made
+
     def add(self, frame):
         """Add rows, a data frame."""
         if len(frame):
@@ -34,7 +41,7 @@ class Distinct:
 
     def _settle(self):
         parts = ([] if self._known is None else [self._known]) + self._waiting
-        if parts:
+        if self._waiting:
             whole = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
             self._known = whole.drop_duplicates(ignore_index=True)
         self._waiting, self._rows = [], 0

@@ -70,3 +70,20 @@ class FunctionSource(Source):
             columns_of_block.check(columns)
             if columns_of_block.n:
                 yield block
+
+
+class FrameSource(Source):
+    """A data frame in memory, or a mapping of columns."""
+
+    def __init__(self, frame):
+        self.names, self.n_rows = BlockColumns(frame).names, BlockColumns(frame).n
+        self._frame, self.description = frame, f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
+
+    def blocks(self, columns, block_rows):
+        import narwhals.stable.v1 as nw
+        import pandas as pd
+
+        frame = pd.DataFrame(self._frame) if isinstance(self._frame, dict) else self._frame
+        frame = nw.from_native(frame, eager_only=True).select(columns)
+        for first in range(0, self.n_rows, block_rows):
+            yield frame[first : first + block_rows].to_native()

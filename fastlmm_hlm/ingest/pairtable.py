@@ -10,9 +10,21 @@ together once there is as much of it as is known already.
 import numpy as np
 
 from fastlmm_hlm._core import kernels
+from fastlmm_hlm.formula.codes import look_up
 
 # Pairs that wait before they are put together with the others.
 FEW = 1 << 20
+# Levels that codes of 32 bits can tell apart.
+MOST_LEVELS = 2**31
+
+
+def longer(values, length, filler=0):
+    """An array with its first dimension made longer; memory beyond the old end is not touched while it is zero."""
+    out = np.zeros((length, *values.shape[1:]), dtype=values.dtype)
+    out[: len(values)] = values
+    if filler:
+        out[len(values):] = filler
+    return out
 
 
 class PairTable:
@@ -34,6 +46,21 @@ class PairTable:
         self.values = None if shared is not None else np.zeros((nl[0], *nc))
         self.keys = None                  # crossed: pairs f * nl_g + g, increasing; None while nested
         self._waiting, self._rows, self._indptr = [], 0, None
+
+    def grow(self, levels):
+        """Make room for so many levels of f."""
+        self.nl, self._indptr = (levels, self.nl[1]), None
+        if self.parent is not None:
+            self.parent = longer(self.parent, levels, -1)
+            if self.values is not None:
+                self.values = longer(self.values, levels)
+
+    def coarse_may_grow(self):
+        """Number pairs so that g may have any number of levels."""
+        if self.nl[1] != MOST_LEVELS:
+            if self.keys is not None or self._waiting:
+                raise ValueError("pairs of levels are numbered already")
+            self.nl = self.nl[0], MOST_LEVELS
 
     def follow(self, codes, ZtWZ):
         """Look at rows before anything of them is summed; blocks that can no longer be taken from Z_f'WZ_f are made.
@@ -75,7 +102,9 @@ class PairTable:
         """Note where the levels of f lie; False if one lies in two levels of g."""
         if len(codes_f) == 0:
             return True
-        parents = self.parent[codes_f]
+        parents = look_up(self.parent, codes_f)
+        if np.array_equal(parents, codes_g):
+            return True
         fresh = parents < 0
         if fresh.any():
             new = codes_f[fresh]

@@ -1,4 +1,4 @@
-"""The two passes over a source on one machine."""
+"""The passes over a source on one machine."""
 
 from contextlib import closing, contextmanager
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from fastlmm_hlm.design.rank import clearly_independent, independent_columns
 from fastlmm_hlm.errors import DataError, FastlmmError
+from fastlmm_hlm.ingest.growing import TwoPassesError
+from fastlmm_hlm.ingest.onepass import one_pass
 from fastlmm_hlm.ingest.products import Products
 from fastlmm_hlm.ingest.request import Reading
 from fastlmm_hlm.ingest.scan import Scan
@@ -13,7 +15,7 @@ from fastlmm_hlm.ingest.source import BLOCK_ROWS
 
 
 def run_passes(source, request, threads=1, block_rows=None, progress=False):
-    """Read the rows twice.
+    """Read the rows, once where that is enough and twice otherwise.
 
     Parameters
     ----------
@@ -41,14 +43,31 @@ def run_passes(source, request, threads=1, block_rows=None, progress=False):
     if not columns:
         raise DataError(f"'{request.formula.text}' uses no column of {source.description}; a model needs a response that varies.")
     before = source.fingerprint()
+    plan, products, kept = _once(source, request, reading, columns, threads, block_rows, progress) or _twice(
+        source, request, columns, threads, block_rows, progress
+    )
+    if source.fingerprint() != before:
+        raise DataError(f"{source.description} was changed while it was read, so the two passes saw different rows; fit again when nothing writes to it.")
+    return plan, products, kept
+
+
+def _once(source, request, reading, columns, threads, block_rows, progress):
+    """One reading; None where two are needed."""
+    with closing(read_blocks(source, columns, block_rows, progress, "pass")) as blocks:
+        try:
+            plan, products, triangle = one_pass(source, request, reading, blocks, threads)
+        except TwoPassesError:
+            return None
+    kept = estimable(plan, products, triangle)
+    return None if kept is None else (plan, products, kept)
+
+
+def _twice(source, request, columns, threads, block_rows, progress):
     scan = Scan(request)
     for block in read_blocks(source, columns, block_rows, progress, "first pass"):
         scan.update(block)
     plan = scan.finish()
-    products, kept = _sum(source, plan, columns, threads, block_rows, progress)
-    if source.fingerprint() != before:
-        raise DataError(f"{source.description} was changed while it was read, so the two passes saw different rows; fit again when nothing writes to it.")
-    return plan, products, kept
+    return plan, *_sum(source, plan, columns, threads, block_rows, progress)
 
 
 def _sum(source, plan, columns, threads, block_rows, progress):

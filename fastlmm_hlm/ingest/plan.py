@@ -130,15 +130,16 @@ class Plan:
         return made.hexdigest()
 
 
-def make_plan(scan):
-    """The plan of a finished `Scan`; see `Scan.finish`."""
+def make_plan(scan, announce=True):
+    """The plan of a finished `Scan`; see `Scan.finish`.  `announce` says which rows were left out."""
     request, reading = scan.request, scan.reading
     if reading is None or scan.n_input == 0:
         raise no_rows_left(0, 0, {}, {})
     order = _order_of_reasons(reading)
     counts = {name: scan.missing[name] for name in sorted(scan.missing, key=order) if scan.missing[name]}
     dropped = {reason: scan.dropped[reason] for reason in ("subset", "zero weight", "missing values") if scan.dropped[reason]}
-    announce_rows(dropped, counts, request.na_action, scan.made)
+    if announce:
+        announce_rows(dropped, counts, request.na_action, scan.made)
     if scan.n == 0:
         raise no_rows_left(scan.n_input, scan.considered, counts, dropped)
     knowledge = _learn(scan)

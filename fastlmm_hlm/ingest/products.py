@@ -71,7 +71,10 @@ class Products:
         """
         if self._started and self._open is None:
             raise ArgumentError("update: this part was closed by merge() or to_bytes(); give its rows before.")
-        rows = self.plan.rows_of(block, self.n_input)
+        return self.add_rows(self.plan.rows_of(block, self.n_input))
+
+    def add_rows(self, rows):
+        """Add a block that `plan.rows_of` has looked at; see `update`."""
         if not self._started:
             self._open, self._started = Sums(self.plan), True
         self.n_input += rows.n

@@ -72,6 +72,26 @@ class Scan:
         if self.reading is None:
             self.reading = Reading(self.request, BlockColumns(block).names)
         rows = BlockRows(self.reading, block, self._seen[self.part])
+        first = self._seen[self.part]
+        if self.look_at(rows).count:
+            self._note_groups(rows)
+            self.sample.add(rows.source, self.reading.columns, self.part, first, rows.used)
+        self._note_whole(rows)
+        self._blocks += 1
+        return self
+
+    def look_at(self, rows):
+        """Note everything of a block but grouping factors, the sample, and what transforms learn.
+
+        Parameters
+        ----------
+        rows : BlockRows
+
+        Returns
+        -------
+        BlockRows
+            The same.
+        """
         for name in self.reading.columns:
             self._note_column(name, rows.source.column(name))
         self.n_input += rows.n
@@ -83,12 +103,8 @@ class Scan:
         if rows.count:
             self._note_response(rows)
             self._note_factors(rows)
-            self._note_groups(rows)
-            self.sample.add(rows.source, self.reading.columns, self.part, self._seen[self.part], rows.used)
-        self._note_whole(rows)
         self._seen[self.part] += rows.n
-        self._blocks += 1
-        return self
+        return rows
 
     def _note_column(self, name, column):
         self.kinds[name] = check_kind(self.kinds.get(name), column)
@@ -291,6 +307,13 @@ class _Group:
         self.distinct.add(integers)
         self.integers = Integers()
         return self.distinct.frame()
+
+
+def group_of(values):
+    """A grouping factor of one part with these levels, distinct, in any order."""
+    group = _Group()
+    group.distinct = Distinct.of(pd.DataFrame({"0": values}))
+    return group
 
 
 def _common_kind(name, ours, theirs):

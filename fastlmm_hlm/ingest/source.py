@@ -37,6 +37,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def known(self, request):
+        """A `Scan` with all that a pass must know beforehand, from what the source keeps; None where it keeps nothing."""
+        return None
+
     def fingerprint(self):
         """Something that changes when the rows do, or None where that cannot be known."""
         return None
@@ -88,6 +92,8 @@ def open_source(data):
     FastlmmError
         If a library is not installed.
     """
+    from fastlmm_hlm.ingest.store import Store, is_store
+
     if isinstance(data, Source):
         return data
     if _is_once(data):
@@ -95,6 +101,8 @@ def open_source(data):
             f"data is a {type(data).__name__}, which can be read once, and a fit reads its rows twice; give a function that "
             "makes it anew, as in lmer(formula, lambda: pandas.read_csv(path, chunksize=100_000))."
         )
+    if is_store(data):
+        return Store(data)
     if isinstance(data, (str, os.PathLike)) or _is_paths(data) or _library(data) == "pyarrow":
         from fastlmm_hlm.ingest.arrowsource import ArrowSource
 

@@ -7,7 +7,7 @@ import numpy as np
 from fastlmm_hlm._core import kernels
 from fastlmm_hlm._core.threads import run_all
 from fastlmm_hlm.design.columns import times
-from fastlmm_hlm.ingest.pairtable import PairTable
+from fastlmm_hlm.ingest.pairtable import PairTable, longer
 
 # Rows whose sums are rounded together: chunks are cut by position, so the size of the blocks that come does not matter.
 CHUNK = 65_536
@@ -109,6 +109,18 @@ class Sums:
             (f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), _shared(factors[f], factors[g])) for g in range(len(nl)) for f in range(g)
         }
         self.triangle = np.zeros((0, p)) if plan.doubtful else None
+
+    def grow(self, levels, more=2.0):
+        """Make room for at least so many levels of each factor, list of int, and `more` times as many where any is missing."""
+        for f, count in enumerate(levels):
+            if count > len(self.ZtWZ[f]):
+                room = int(max(2 * len(self.ZtWZ[f]), more * count))
+                self.ZtWZ[f], self.ZtWXy[f] = longer(self.ZtWZ[f], room), longer(self.ZtWXy[f], room)
+                for (fine, _), table in self.tables.items():
+                    if fine == f:
+                        table.grow(room)
+        for table in self.tables.values():
+            table.coarse_may_grow()
 
     def add(self, chunks, plan, threads=1):
         """Add rows.

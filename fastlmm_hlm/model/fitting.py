@@ -7,6 +7,7 @@ import numpy as np
 
 from fastlmm_hlm._core.kernels import column_moments
 from fastlmm_hlm._core.threads import allowed_threads
+from fastlmm_hlm.criterion.enough import check_memory
 from fastlmm_hlm.criterion.estimates import estimates_at, templates_of
 from fastlmm_hlm.criterion.lmm import LmmCriterion
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products, estimable_columns
@@ -186,6 +187,7 @@ def solve(design, products, centrings, settings, templates=None, response=None):
     """
     began = time.perf_counter()
     control = settings.control
+    check_memory(products, [factor.name for factor in design.factors], control.check_memory)
     criterion = make_criterion(products, design.terms, centrings, settings)
     point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
     given = settings.start is not None and templates is None
@@ -213,7 +215,7 @@ def solve(design, products, centrings, settings, templates=None, response=None):
                   ConvergenceWarning)
     if boundary:
         messages.append(SINGULAR)
-        _report_singular(control, boundary)
+        report_singular(control, boundary)
     optinfo = {
         "optimizer": optimum.name,
         "status": certificate.status,
@@ -256,7 +258,10 @@ def _refuse_no_noise(facts, estimates, certificate):
         )
 
 
-def _report_singular(control, boundary):
+def report_singular(control, boundary):
+    """Say, as the control wants it, which terms have lost rank; nothing if none has."""
+    if not boundary:
+        return
     message = f"{SINGULAR}: the estimated covariance of {', '.join(boundary)} has lost rank"
     if control.check_conv_singular == "stop":
         raise ConvergenceError(f"lmer: {message}. Simplify the term, or use another check_conv_singular.")

@@ -6,10 +6,10 @@ from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
 from fastlmm_hlm.formula import update_formula
 from fastlmm_hlm.ingest.source import is_source
 from fastlmm_hlm.model import rows as rowwise
-from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, with_changes
+from fastlmm_hlm.model.fitting import fit_frame, frame_of, refit_response, report_singular, with_changes
 from fastlmm_hlm.model.fromsource import fit_source
 from fastlmm_hlm.model.pickling import refuse_lost_vectors
-from fastlmm_hlm.model.submodel import submodel, with_control, with_likelihood
+from fastlmm_hlm.model.submodel import from_products, submodel, with_control, with_likelihood
 
 
 class Refitting:
@@ -159,11 +159,21 @@ class Refitting:
             As in R, "." stands for what was there: ". ~ . + x".
         **changes
             Arguments of `lmer`.
+
+        Notes
+        -----
+        Where the data are read block by block, no row was left out for a missing value, and only the formula
+        or REML change, a smaller model is fitted from the cross-products and no row is read.
         """
         if formula is not None:
             changes["formula"] = update_formula(self._formula_text, formula)
         settings = with_changes(self._settings, **changes)
         refuse_lost_vectors("update", settings)
+        if self._plan is not None and not self._missing and set(changes) <= {"formula", "REML"}:
+            new = from_products(self, settings.formula, settings.REML)       # the same rows, so no need to read them
+            if new is not None:
+                report_singular(new._settings.control, new.optinfo["boundary"])
+                return new
         if self._response_replaced and "data" not in changes:
             raise ArgumentError(
                 "update: this fit was made by refit() with a response that its data do not hold; put the response "

@@ -60,6 +60,15 @@ def submodel(fit, formula, reml=None):
     return _from_products(fit, formula, reml, fixed, random)
 
 
+def from_products(fit, formula, reml):
+    """The smaller model from the cross-products; None where its columns are not among those of the fit."""
+    formula = parse_formula(formula)
+    try:
+        return _from_products(fit, formula, reml, *_columns_of(fit, formula))
+    except NotAmongColumnsError:
+        return None
+
+
 def with_likelihood(fit, reml):
     """The same model by the other likelihood, from the same cross-products."""
     if bool(reml) == fit.isREML() and not fit._given:

@@ -8,6 +8,7 @@ from fastlmm_hlm.errors import ArgumentError
 OPTIMIZERS = ("newton", "bfgs", "lbfgs", "bobyqa", "nelder_mead", "sbplx", "cobyla")
 RANK_CHECKS = ("message+drop.cols", "silent.drop.cols", "warn+drop.cols", "stop.deficient")
 FACTORIZATIONS = ("auto", "block", "cholmod")
+MEMORY_CHECKS = ("stop", "warning", "ignore")
 SINGULAR_CHECKS = ("message", "warning", "ignore", "stop")
 
 
@@ -24,6 +25,7 @@ class Control:
     factorization: str = "auto"
     threads: int | None = None
     block_rows: int | None = None
+    check_memory: str = "stop"
 
     def __post_init__(self):
         for name, allowed in (
@@ -31,6 +33,7 @@ class Control:
             ("check_rankX", RANK_CHECKS),
             ("check_conv_singular", SINGULAR_CHECKS),
             ("factorization", FACTORIZATIONS),
+            ("check_memory", MEMORY_CHECKS),
         ):
             if getattr(self, name) not in allowed:
                 raise ArgumentError(
@@ -67,6 +70,7 @@ def lmerControl(  # noqa: N802 - lme4's name
     factorization="auto",
     threads=None,
     block_rows=None,
+    check_memory="stop",
 ):
     """Settings of the fit.
 
@@ -99,10 +103,13 @@ def lmerControl(  # noqa: N802 - lme4's name
         process may use.  The results do not depend on it, to the last bit.
     block_rows : int, optional
         Rows read at a time from a file or another source; some 260,000 by default.
+    check_memory : {"stop", "warning", "ignore"}
+        What to do about a model whose grouping factors cross so widely that the matrix they leave does
+        not fit into the memory of this machine.
 
     Returns
     -------
     Control
     """
     return Control(optimizer, max_evaluations, tolerance, check_rankX, check_conv_singular, singular_tolerance,
-                   factorization, threads, block_rows)
+                   factorization, threads, block_rows, check_memory)

@@ -1,0 +1,162 @@
+"""Levels of a grouping factor numbered as they appear, for sums that begin before all levels are known."""
+
+import numpy as np
+import pandas as pd
+
+from fastlmm_hlm.formula.codes import look_up
+from fastlmm_hlm.formula.syntax import Name
+from fastlmm_hlm.ingest.blockrows import numbered
+from fastlmm_hlm.ingest.distinct import LARGEST_TABLE
+
+# A block's new integers are found by a table over their range if that is at most so many times its rows.
+ROOMY = 8
+
+
+class TwoPassesError(Exception):
+    """The rows hold something that must be known before the first of them is summed; says what."""
+
+
+class GrowingLevels:
+    """The levels of one grouping factor, which is a column, in the order of their numbers.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Its one part.
+    known : array or pandas.Index, optional
+        Levels that are numbered beforehand.
+    watched : bool
+        Note which levels the rows in use have.
+
+    Attributes
+    ----------
+    count : int
+        Levels numbered so far.
+    """
+
+    def __init__(self, names, known=None, watched=False):
+        self.names, self.count, self.watched = names, 0, watched
+        self._low, self._table, self._texts = 0, np.zeros(0, dtype=np.int32), {}
+        self._values, self._last, self._wide = [], None, False
+        self._present = np.zeros(0, dtype=bool)
+        if known is not None and len(known):
+            known = pd.Index(known)
+            self._places(known)
+
+    def codes(self, rows):
+        """The number of each row used, ndarray of int32; new levels are numbered.
+
+        Parameters
+        ----------
+        rows : BlockRows
+
+        Raises
+        ------
+        TwoPassesError
+            For columns of fractions and dates.
+        """
+        column = rows.source.column(self.names[0])
+        codes = None
+        if column.kind == "integer" and column.missing is None and not self._wide:
+            values = np.asarray(column.values)
+            codes = self._number(values if rows.used is None else values[rows.used])
+        if codes is not None:
+            pass
+        elif column.kind in ("integer", "text", "category", "logical"):
+            own, levels = numbered(column)
+            places = self._places(levels)
+            codes = rows.chosen_codes(look_up(places, own, np.empty(len(own), dtype=np.int32)))
+        else:
+            raise TwoPassesError(f"{self.names[0]} is {column.kind}")
+        if self.watched:
+            if self.count > len(self._present):
+                longer = np.zeros(max(self.count, 2 * len(self._present)), dtype=bool)
+                longer[: len(self._present)] = self._present
+                self._present = longer
+            self._present[codes] = True
+        return codes
+
+    def present(self):
+        """Which levels rows in use have, ndarray of bool; for watched ones."""
+        return self._present[: self.count]
+
+    def values(self):
+        """All levels in the order of their numbers, Index."""
+        every = self._values[0] if len(self._values) == 1 else np.concatenate(self._values) if self._values else np.zeros(0)
+        return pd.Index(every)
+
+    def _places(self, levels):
+        """Numbers of a block's levels, with a last entry -1 for missing."""
+        if self._last is None or not (self._last[0] is levels or self._last[0].equals(levels)):
+            own = self._number(levels.to_numpy()) if levels.dtype.kind in "iu" and not self._wide else None
+            if own is None:
+                levels_of = levels.tolist()
+                new = [level for level in levels_of if level not in self._texts]
+                self._texts.update(zip(new, range(self.count, self.count + len(new))))
+                if new:
+                    self._keep(np.array(new, dtype=np.int64) if self._wide else np.array([*new, None], dtype=object)[:-1])
+                own = np.fromiter((self._texts[level] for level in levels_of), dtype=np.int32, count=len(levels))
+            self._last = levels, np.append(own, np.int32(-1)).astype(np.int32)
+        return self._last[1]
+
+    def _keep(self, new):
+        if self._values and self._values[0].dtype.kind != new.dtype.kind:
+            raise TwoPassesError(f"{self.names[0]} changes its type")
+        self._values.append(new)
+        self.count += len(new)
+
+    def _number(self, values):
+        """Numbers of integers, ndarray of int32; None if their range is too wide for a table."""
+        if not len(values):
+            return np.zeros(0, dtype=np.int32)
+        low, high = int(values.min()), int(values.max())
+        if not self._reach(low, high):
+            self._texts = {value: i for i, value in enumerate(np.concatenate([np.zeros(0, dtype=np.int64), *self._values]).tolist())}
+            self._wide, self._table = True, None
+            return None
+        offset = values.astype(np.int64, copy=False) - self._low if self._low or values.dtype.kind == "u" else values
+        codes = look_up(self._table, offset, np.empty(len(values), dtype=np.int32))
+        if codes.min() < 0:
+            new = self._new(values, codes, low, high)
+            self._table[new.astype(np.int64) - self._low] = np.arange(self.count, self.count + len(new), dtype=np.int32)
+            self._keep(new.astype(np.int64))
+            look_up(self._table, offset, codes)
+        return codes
+
+    def _new(self, values, codes, low, high):
+        """Integers without a number, increasing."""
+        if high - low > ROOMY * len(values) + 1000:
+            return np.unique(values[codes < 0])
+        table = self._table[low - self._low : high - self._low + 1]
+        there = np.zeros(high - low + 1, dtype=bool)
+        there[values.astype(np.int64, copy=False) - low] = True
+        return np.flatnonzero(there & (table < 0)) + low
+
+    def _reach(self, low, high):
+        """Make the table cover a range; False if it would be too large."""
+        size = len(self._table)
+        if size and self._low <= low and high < self._low + size:
+            return True
+        first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
+        if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
+            return False
+        room = (last - first) // 2 if size else 0                  # so that it grows few times
+        first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
+        table = np.full(last - first + 1, -1, dtype=np.int32)
+        table[self._low - first : self._low - first + size] = self._table
+        self._low, self._table = first, table
+        return True
+
+
+def can_grow(reading):
+    """Whether every grouping factor of a request is one column.
+
+    Parameters
+    ----------
+    reading : Reading
+
+    Returns
+    -------
+    bool
+    """
+    return all(len(names) == 1 and isinstance(reading.plan.groups[names[0]], Name) for names in reading.plan.bar_groups)
