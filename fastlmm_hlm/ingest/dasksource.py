@@ -4,7 +4,7 @@ import itertools
 from contextlib import contextmanager
 
 from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError
-from fastlmm_hlm.ingest.parts import merge_found, ranges_of, scan_part, sum_part, tree, unreadable
+from fastlmm_hlm.ingest.parts import cut, merge_found, ranges_of, scan_part, sum_part, tree, unreadable
 from fastlmm_hlm.ingest.partialsums import add_partials, join_ranges
 from fastlmm_hlm.ingest.passes import progress_bar
 from fastlmm_hlm.ingest.source import Source
@@ -29,6 +29,7 @@ class DaskSource(Source):
         self.description = f"a Dask DataFrame of {frame.npartitions} partitions"
 
     def blocks(self, columns, block_rows):
+        types = self.types(columns)
         for part, one in enumerate(self._parts(columns)):
             try:
                 block = one.compute()
@@ -36,8 +37,11 @@ class DaskSource(Source):
                 raise
             except Exception as error:
                 raise unreadable(part, error) from error
-            for first in range(0, len(block), block_rows):
-                yield block.iloc[first : first + block_rows]
+            yield from cut(block, block_rows, types)
+
+    def types(self, columns):
+        """Declared types of the columns."""
+        return self._frame[columns].dtypes
 
     def _parts(self, columns):
         return self._frame[columns].to_delayed()
@@ -47,7 +51,7 @@ class DaskSource(Source):
         from dask import delayed
 
         def graph(asked):
-            parts, types = self._parts(columns), self._frame[columns].dtypes
+            parts, types = self._parts(columns), self.types(columns)
             leaves = [delayed(scan_part, pure=False)(one, part, asked, block_rows, types) for part, one in enumerate(parts)]
             return dict(enumerate(leaves)), [tree(leaves, delayed(merge_found, pure=False))]
 
@@ -61,7 +65,7 @@ class DaskSource(Source):
         ranges = 1 if client is None else ranges_of(plan, len(client.scheduler_info(n_workers=-1)["workers"]))
 
         def graph(asked):
-            parts, types = self._parts(columns), self._frame[columns].dtypes
+            parts, types = self._parts(columns), self.types(columns)
             leaves = {
                 part: delayed(sum_part, pure=False, nout=ranges)(parts[part], part, number, asked, block_rows, ranges, types)
                 for number, part in enumerate(numbers)
