@@ -4,7 +4,7 @@ import itertools
 from contextlib import contextmanager
 
 from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError
-from fastlmm_hlm.ingest.parts import cut, merge_found, ranges_of, scan_part, sum_part, tree, unreadable
+from fastlmm_hlm.ingest.parts import merge_found, ranges_of, scan_part, sum_part, tree, unreadable
 from fastlmm_hlm.ingest.partialsums import add_partials, join_ranges
 from fastlmm_hlm.ingest.passes import progress_bar
 from fastlmm_hlm.ingest.source import Source
@@ -27,17 +27,6 @@ class DaskSource(Source):
     def __init__(self, frame):
         self._frame, self.names = frame, list(frame.columns)
         self.description = f"a Dask DataFrame of {frame.npartitions} partitions"
-
-    def blocks(self, columns, block_rows):
-        types = self.types(columns)
-        for part, one in enumerate(self._parts(columns)):
-            try:
-                block = one.compute()
-            except FastlmmError:
-                raise
-            except Exception as error:
-                raise unreadable(part, error) from error
-            yield from cut(block, block_rows, types)
 
     def types(self, columns):
         """Declared types of the columns."""

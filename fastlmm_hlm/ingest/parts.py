@@ -92,13 +92,13 @@ def scan_part(block, part, request, block_rows, types=None):
 
     Parameters
     ----------
-    block : DataFrame
+    block : DataFrame or Arrow table
     part : int
     request : Request
     block_rows : int
         Rows at a time.
     types : Series, optional
-        Declared types of the columns; a column without any value takes its own.
+        Declared types of the columns of a data frame; a column without any value takes its own.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def sum_part(block, part, number, plan, block_rows, ranges=1, types=None):
 
     Parameters
     ----------
-    block : DataFrame
+    block : DataFrame or Arrow table
     part, number : int
         Of the part among all, and among those that have rows.
     plan : Plan
@@ -179,7 +179,11 @@ def ranges_of(plan, processes):
 
 def cut(block, block_rows, types=None):
     """Runs of rows of a part."""
-    block = block if types is None else _typed(block, types)
+    if types is None:                             # Arrow
+        for first in range(0, len(block), block_rows):
+            yield block.slice(first, block_rows)
+        return
+    block = _typed(block, types)
     for first in range(0, len(block), block_rows):
         yield block.iloc[first : first + block_rows]
 
