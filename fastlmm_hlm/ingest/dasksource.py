@@ -9,9 +9,6 @@ from fastlmm_hlm.ingest.partialsums import add_partials, join_ranges
 from fastlmm_hlm.ingest.passes import progress_bar
 from fastlmm_hlm.ingest.source import Source
 
-# How often a pass is begun anew when the last worker that knew the plan was lost.
-ATTEMPTS = 3
-
 
 class DaskSource(Source):
     """A Dask DataFrame, on the client that is active, or on Dask's local scheduler.
@@ -88,11 +85,14 @@ class DaskSource(Source):
                 return self._on_this_machine(leaves, roots, columns, done)
             if client.asynchronous:
                 raise ArgumentError("lmer: the active Dask client is asynchronous; fit from a Client(...) that is not.")
-            for left in reversed(range(ATTEMPTS)):
-                made = _on_workers(client, shared, graph, done)
-                if made is not None:
-                    return made
-        raise DataError(f"{self.description} was not read: {ATTEMPTS} times all workers that knew the plan were lost. Do they have enough memory?")
+            made = _on_workers(client, shared, graph, done)
+        if made is None:
+            # all workers that had the plan were lost, and Dask cannot make again what was scattered: send it with the tasks
+            with _bar(progress, self._frame.npartitions, what) as done:
+                made = _on_workers(client, delayed(shared, traverse=False, pure=False), graph, done)
+        if made is None:
+            raise DataError(f"{self.description} was not read: its tasks were cancelled, by another part of the program or because the cluster was closed.")
+        return made
 
     def _on_this_machine(self, leaves, roots, columns, done):
         import dask
@@ -139,13 +139,16 @@ def _on_workers(client, shared, graph, done):
 
     Every future is given up at the end, and cancelled where it is not complete, also on Ctrl-C.
     """
+    from dask.delayed import Delayed
     from distributed import CancelledError, as_completed, wait
 
     futures = []
     try:
-        client.wait_for_workers(1)
-        futures.append(client.scatter(shared, broadcast=True, hash=False))
-        leaves, roots = graph(futures[0])
+        if not isinstance(shared, Delayed):
+            client.wait_for_workers(1)
+            shared = client.scatter(shared, broadcast=True, hash=False)
+            futures.append(shared)
+        leaves, roots = graph(shared)
         made = client.compute([*leaves.values(), *roots])
         futures += made
         places = dict(zip((future.key for future in made), leaves, strict=False))
@@ -167,7 +170,7 @@ def _on_workers(client, shared, graph, done):
             if future.status == "error":
                 _raise(future, None)
         return client.gather(roots)
-    except CancelledError:
+    except (CancelledError, TimeoutError):       # Ctrl-C is neither
         return None
     finally:
         client.cancel([future for future in futures if not future.done()])

@@ -158,7 +158,8 @@ def _added(left, right):
         if np.array_equal(ours, theirs):
             made |= {index: ours} | {name: left[name] + right[name] for name in values}
             continue
-        made[index] = both = np.union1d(ours, theirs)
+        both = np.sort(np.concatenate([ours, theirs]), kind="stable")      # two sorted runs: linear
+        made[index] = both = both[np.append(True, both[1:] != both[:-1])[: len(both)]]
         a, b = np.searchsorted(both, ours), np.searchsorted(both, theirs)
         for name in values:
             out = np.zeros((len(both), *left[name].shape[1:]))

@@ -72,6 +72,8 @@ def run_parts(source, request, block_rows=None, progress=False):
         raise DataError(f"'{request.formula.text}' uses no column of {source.description}; a model needs a response that varies.")
     block_rows = BLOCK_ROWS if block_rows is None else block_rows
     found = source.scans(request, columns, block_rows, progress)
+    for name in columns:
+        found.scan.kinds.setdefault(name, "number")
     plan = found.scan.finish()
     parts = [part for part, n in sorted(found.sizes.items()) if n]
     for attempt in range(2):
@@ -108,6 +110,10 @@ def scan_part(block, part, request, block_rows, types=None):
     with naming(part):
         for rows in cut(block, block_rows, types):
             scan.update(rows)
+    if types is not None:
+        for name in block.columns:
+            if len(block) and block[name].isna().all():
+                scan.kinds.pop(name, None)           # without a value it may be of any kind
     return Found(scan, {name: {kind: part} for name, kind in scan.kinds.items()}, {part: len(block)})
 
 

@@ -83,6 +83,14 @@ def test_partitions_without_rows_or_without_values_and_gaps_everywhere(here):
     compare(FORMULA, parts, gaps)
 
 
+def test_a_partition_of_objects_without_values_takes_the_kind_of_the_others(here):
+    data = GAPS.astype({"track": object})
+    data.loc[:199, "track"] = None
+    with dask.config.set({"dataframe.convert-string": False}):
+        parts = dd.from_pandas(data, npartitions=3)
+    compare("y ~ x + track + (1 | school)", parts, data)
+
+
 def test_only_the_rows_that_are_left_by_a_filter_count(here):
     parts = dd.from_pandas(GAPS, npartitions=5)
     compare(FORMULA, parts[parts["year"] >= 2015], GAPS[GAPS["year"] >= 2015])
@@ -319,6 +327,15 @@ def test_a_worker_that_is_killed_changes_no_bit(client, tmp_path, in_pass, monke
     assert same_bits(lmer(FORMULA, parts.map_partitions(killed_once, str(marker), meta=GAPS[:0])), alone)
     assert marker.exists() and set(client.run(os.getpid).values()) != pids, "no worker was lost"
     wait_until_nothing_is_kept(client)
+
+
+@pytest.mark.slow
+def test_the_only_worker_may_be_killed_with_the_plan(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    marker, parts = tmp_path / "killed", dd.from_pandas(GAPS, npartitions=11)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, distributed.Client(cluster):
+        alone = lmer(FORMULA, parts)
+        assert same_bits(lmer(FORMULA, parts.map_partitions(killed_once, str(marker), meta=GAPS[:0])), alone) and marker.exists()
 
 
 @pytest.mark.slow
