@@ -235,7 +235,7 @@ def check_kind(known, column):
         return "number"
     if _all_missing(column):
         return known
-    raise DataError(f"column '{column.name}' is {_KINDS[known]} in the first rows and {_KINDS[column.kind]} further on; give it one type throughout the source.")
+    raise DataError(f"column '{column.name}' is {KIND_WORDS[known]} in the first rows and {KIND_WORDS[column.kind]} further on; give it one type throughout the source.")
 
 
 def _all_missing(column):
@@ -243,4 +243,4 @@ def _all_missing(column):
     return mask is not None and bool(mask.all())
 
 
-_KINDS = {"number": "numeric", "integer": "a whole number", "logical": "logical", "text": "text", "category": "categorical", "date": "a date"}
+KIND_WORDS = {"number": "numeric", "integer": "a whole number", "logical": "logical", "text": "text", "category": "categorical", "date": "a date"}

@@ -105,7 +105,7 @@ def read_blocks(source, columns, block_rows=None, progress=False, what="rows"):
     DataError
     """
     done = 0
-    with _bar(progress, source, what) as bar, closing(_iterate(source, columns, block_rows)) as blocks:
+    with progress_bar(progress, source.n_rows, what) as bar, closing(_iterate(source, columns, block_rows)) as blocks:
         while True:
             try:
                 block = next(blocks, None)
@@ -136,7 +136,7 @@ def _shortened(error, most=300):
 
 
 @contextmanager
-def _bar(wanted, source, what):
+def progress_bar(wanted, total, what, unit=" rows"):
     """A progress bar of tqdm, or None."""
     if not wanted:
         yield None
@@ -145,5 +145,5 @@ def _bar(wanted, source, what):
         from tqdm.auto import tqdm
     except ImportError:
         raise FastlmmError("lmer: progress=True needs tqdm, which is not installed: pip install 'fastlmm_hlm[progress]'") from None
-    with tqdm(total=source.n_rows, desc=what, unit=" rows", unit_scale=True) as bar:
+    with tqdm(total=total, desc=what, unit=unit, unit_scale=unit == " rows") as bar:
         yield bar

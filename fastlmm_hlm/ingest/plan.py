@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,7 +117,7 @@ class Plan:
         """
         return BlockRows(self.reading, block, first, self.spec.state, self.spec.levels)
 
-    @property
+    @cached_property
     def digest(self):
         """Text that is the same for equal plans and differs for others."""
         made = hashlib.sha256()

@@ -22,9 +22,11 @@ class Source:
         Where it is known without reading.
     lasts : bool
         Whether a pickle may hold it: names of files and no rows.
+    in_parts : bool
+        Whether it has parts that are summed where they lie; see `parts`.
     """
 
-    description, names, n_rows, lasts = "source", (), None, False
+    description, names, n_rows, lasts, in_parts = "source", (), None, False, False
 
     def blocks(self, columns, block_rows):
         """Yield the rows in order, data frames or Arrow tables with these columns.
@@ -56,8 +58,18 @@ def is_source(data):
     return (
         isinstance(data, (str, os.PathLike, Source)) or _is_paths(data) or _library(data) == "duckdb" and hasattr(data, "columns")
         or _library(data) == "pyarrow" and hasattr(data, "scanner") or _library(data) == "polars" and type(data).__name__ == "LazyFrame"
-        or inspect.isroutine(data) or inspect.isfunction(data) or _is_once(data)
+        or is_dask(data) or is_spark(data) or inspect.isroutine(data) or inspect.isfunction(data) or _is_once(data)
     )
+
+
+def is_dask(data):
+    """Whether data are a Dask DataFrame."""
+    return _library(data) in ("dask", "dask_expr") and hasattr(data, "to_delayed") and hasattr(data, "columns")
+
+
+def is_spark(data):
+    """Whether data are a Spark DataFrame."""
+    return _library(data) == "pyspark" and hasattr(data, "mapInArrow")
 
 
 def _library(data):
@@ -77,7 +89,7 @@ def open_source(data):
 
     Parameters
     ----------
-    data : path, list of paths, pyarrow Dataset, DuckDB relation, polars LazyFrame or function
+    data : path, list of paths, pyarrow Dataset, DuckDB relation, polars LazyFrame, Dask or Spark DataFrame, or function
         A function is called without arguments for each pass and gives blocks: an iterable of data
         frames or Arrow tables, or a pyarrow.RecordBatchReader.
 
@@ -115,6 +127,14 @@ def open_source(data):
         from fastlmm_hlm.ingest.othersources import PolarsSource
 
         return PolarsSource(data)
+    if is_dask(data):
+        from fastlmm_hlm.ingest.dasksource import DaskSource
+
+        return DaskSource(data)
+    if is_spark(data):
+        from fastlmm_hlm.ingest.sparksource import SparkSource
+
+        return SparkSource(data)
     if callable(data):
         from fastlmm_hlm.ingest.othersources import FunctionSource
 

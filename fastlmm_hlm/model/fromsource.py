@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from fastlmm_hlm.design.restrict import ColumnMap, restricted_products
+from fastlmm_hlm.ingest.parts import run_parts
 from fastlmm_hlm.ingest.passes import run_passes
 from fastlmm_hlm.ingest.request import Request
 from fastlmm_hlm.ingest.source import open_source
@@ -20,9 +21,12 @@ def fit_source(settings):
     """
     source = open_source(settings.data)
     request = Request(settings.formula, settings.weights, settings.offset, settings.subset, settings.contrasts, settings.na_action)
-    plan, products, kept = run_passes(
-        source, request, threads_of(settings.control), settings.control.block_rows, settings.progress
-    )
+    if source.in_parts:
+        plan, products, kept = run_parts(source, request, settings.control.block_rows, settings.progress)
+    else:
+        plan, products, kept = run_passes(
+            source, request, threads_of(settings.control), settings.control.block_rows, settings.progress
+        )
     return source, plan, fit_products(plan, products, kept, settings)
 
 

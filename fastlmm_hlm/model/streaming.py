@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,18 +29,16 @@ def residual_quantiles(fit):
     """
     n = fit._estimates.n
     if n <= KEPT:
-        return np.quantile(np.concatenate(list(_scaled(fit))), [0, 0.25, 0.5, 0.75, 1])
+        return np.quantile(np.concatenate(over_residuals(fit, _all)), [0, 0.25, 0.5, 0.75, 1])
     counts, low, high = np.zeros(1 << BITS, dtype=np.int64), np.inf, -np.inf
-    for r in _scaled(fit):
-        counts += np.bincount(_leading(r), minlength=1 << BITS)
-        low, high = min(low, float(r.min())), max(high, float(r.max()))
+    for bins, own, least, most in over_residuals(fit, _counted):
+        counts[bins] += own
+        low, high = min(low, least), max(high, most)
     below = np.concatenate([[0], np.cumsum(counts)])
     places = [(n - 1) * q for q in (0.25, 0.5, 0.75)]
     ranks = sorted({int(k) for place in places for k in (np.floor(place), np.ceil(place))})
     bins = sorted({int(np.searchsorted(below, rank, side="right")) - 1 for rank in ranks})
-    wanted = np.zeros(1 << BITS, dtype=bool)
-    wanted[bins] = True
-    near = np.sort(np.concatenate([r[wanted[_leading(r)]] for r in _scaled(fit)]))
+    near = np.sort(np.concatenate(over_residuals(fit, partial(_near, bins=bins))))
     value, first = {}, 0
     for number in bins:
         inside = near[first : first + counts[number]]
@@ -52,6 +51,36 @@ def residual_quantiles(fit):
     return np.array([low, *middle, high])
 
 
+def _all(runs):
+    return np.concatenate([np.empty(0), *runs])
+
+
+def _counted(runs):
+    """Leading bits that occur, how often, and the extremes."""
+    counts, low, high = np.zeros(1 << BITS, dtype=np.int64), np.inf, -np.inf
+    for r in runs:
+        counts += np.bincount(_leading(r), minlength=1 << BITS)
+        low, high = min(low, float(r.min())), max(high, float(r.max()))
+    bins = np.flatnonzero(counts)
+    return bins, counts[bins], low, high
+
+
+def _near(runs, bins):
+    """Those whose leading bits are asked for."""
+    wanted = np.zeros(1 << BITS, dtype=bool)
+    wanted[bins] = True
+    return np.concatenate([np.empty(0), *(r[wanted[_leading(r)]] for r in runs)])
+
+
+def over_residuals(fit, function):
+    """What a function makes of the runs of scaled residuals: of the whole source, or of each of its parts where they lie."""
+    if fit._source.in_parts:
+        from fastlmm_hlm.model.streamparts import residuals_in_parts
+
+        return residuals_in_parts(fit, function)
+    return [function(scaled_residuals(fit, _pieces(fit, "summary")))]
+
+
 def _leading(values):
     """The leading bits of doubles as numbers that sort as the doubles do, ndarray of int64."""
     bits = np.ascontiguousarray(values).view(np.int64)
@@ -59,9 +88,9 @@ def _leading(values):
     return (ordered.view(np.uint64) >> np.uint64(64 - BITS)).astype(np.int64)
 
 
-def _scaled(fit):
+def scaled_residuals(fit, pieces):
     """Pearson residuals over sigma, block by block."""
-    for _, _, piece, mu in _pieces(fit, "summary"):
+    for _, _, piece, mu in pieces:
         if piece is not None:
             yield _residuals(piece, mu, "pearson") / fit._estimates.sigma
 
@@ -71,24 +100,47 @@ def _residuals(piece, mu, type):
     return r * np.sqrt(piece.weights) if type in ("pearson", "deviance") and piece.weights is not None else r
 
 
+def columns_of(fit, beside=()):
+    """Columns of the source that results of rows need."""
+    wanted = {*fit._plan.columns, *beside}
+    return [name for name in fit._source.names if name in wanted]
+
+
 def _pieces(fit, caller, with_random=True, progress=False, beside=()):
-    """Every block: itself, its rows, the arrays of its rows in use, and the fitted values; None without such rows."""
-    source, plan, e = fit._source, fit._plan, fit._estimates
-    wanted = {*plan.columns, *beside}
-    columns = [name for name in source.names if name in wanted]
+    """The pieces of all blocks of the source, see `pieces_of`."""
+    blocks = read_blocks(fit._source, columns_of(fit, beside), fit._settings.control.block_rows, progress, caller)
     seen = used = 0
-    for block in read_blocks(source, columns, fit._settings.control.block_rows, progress, caller):
-        rows = plan.rows_of(block, seen)
+    for made in pieces_of(fit, blocks, with_random):
+        seen += made[1].n
+        used += made[1].count
+        yield made
+    check_rows(fit, caller, seen, used)
+
+
+def pieces_of(fit, blocks, with_random=True):
+    """Every block: itself, its rows, the arrays of its rows in use, and the fitted values; None without such rows."""
+    seen = 0
+    for block in blocks:
+        rows = fit._plan.rows_of(block, seen)
         seen += rows.n
-        used += rows.count
         if not rows.count:
             yield block, rows, None, None
             continue
-        piece = piece_of(plan, rows)
-        yield block, rows, piece, _linear_predictor(fit, piece, e.b if with_random else ())
+        piece = piece_of(fit._plan, rows)
+        yield block, rows, piece, _linear_predictor(fit, piece, fit._estimates.b if with_random else ())
+
+
+def check_rows(fit, caller, seen, used):
+    """Refuse a source that has other rows than the fit had.
+
+    Raises
+    ------
+    DataError
+    """
+    plan = fit._plan
     if (seen, used) != (plan.n_input, plan.n):
         raise DataError(
-            f"{caller}: {source.description} has {seen} rows now, {used} of them in use, and had {plan.n_input} and {plan.n} when "
+            f"{caller}: {fit._source.description} has {seen} rows now, {used} of them in use, and had {plan.n_input} and {plan.n} when "
             "the model was fitted; fit again."
         )
 
@@ -117,7 +169,8 @@ def stream(fit, what="fitted", *, out, type="response", scaled=False, re_form=No
     what : {"fitted", "residuals", "predict"}
         "predict" with ``re_form="NA"`` leaves the random effects out.
     out : path
-        The file; it takes its name when it is complete.
+        The file; it takes its name when it is complete.  For a Dask DataFrame a folder, in which
+        workers write one file per partition.
     type : {"response", "pearson", "deviance", "working"}
         Of residuals.
     scaled : bool
@@ -155,7 +208,11 @@ def stream(fit, what="fitted", *, out, type="response", scaled=False, re_form=No
     if unknown:
         raise UnknownColumnError(f"stream: {fit._source.description} has no column {unknown[0]!r}; it has {', '.join(fit._source.names)}.")
     options = _Options(what, type, scaled, what == "predict" and re_form is not None, list(columns), progress)
-    return write_parquet(_tables(fit, options), out)
+    if fit._source.in_parts:
+        from fastlmm_hlm.model.streamparts import stream_in_parts
+
+        return stream_in_parts(fit, options, out)
+    return write_parquet(tables(fit, options, _pieces(fit, "stream", not options.fixed_only, progress, options.columns)), out)
 
 
 @dataclass(frozen=True)
@@ -168,11 +225,11 @@ class _Options:
     progress: bool
 
 
-def _tables(fit, options):
+def tables(fit, options, pieces):
     """Arrow tables of the results, block by block."""
     import pyarrow as pa
 
-    for block, rows, piece, mu in _pieces(fit, "stream", not options.fixed_only, options.progress, options.columns):
+    for block, rows, piece, mu in pieces:
         values = np.full(rows.n, np.nan)
         if piece is not None:
             made = mu
@@ -219,12 +276,12 @@ def write_parquet(tables, out):
             first = next(tables, None)
             if first is None:
                 raise DataError("stream: the source has 0 rows now; there is nothing to write.")
-            with _written(target), pq.ParquetWriter(temporary, first.schema) as writer:
+            with written(target), pq.ParquetWriter(temporary, first.schema) as writer:
                 writer.write_table(first)
                 del first
                 for table in tables:
                     writer.write_table(table.cast(writer.schema))
-        with _written(target):
+        with written(target):
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -232,7 +289,7 @@ def write_parquet(tables, out):
 
 
 @contextlib.contextmanager
-def _written(target):
+def written(target):
     """Turn what the system says of a disk into a sentence."""
     try:
         yield

@@ -172,7 +172,7 @@ def test_a_real_full_disk_is_said_so(path):
         pytest.skip("no /dev/full here")
     from fastlmm_hlm.model import streaming
 
-    with pytest.raises(DataError, match="cannot be written"), streaming._written("/dev/full"), pq.ParquetWriter("/dev/full", pa.schema([("a", pa.int64())])) as writer:
+    with pytest.raises(DataError, match="cannot be written"), streaming.written("/dev/full"), pq.ParquetWriter("/dev/full", pa.schema([("a", pa.int64())])) as writer:
         writer.write_table(pa.table({"a": np.arange(100_000)}))
 
 

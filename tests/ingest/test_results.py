@@ -98,7 +98,7 @@ def test_a_submodel_streams_its_own_residuals(pair, tmp_path):
 def test_quantiles_of_residuals_are_exact(pair, monkeypatch, keep):
     ours, _ = pair
     monkeypatch.setattr(streaming, "KEPT", keep)
-    r = np.concatenate(list(streaming._scaled(ours)))
+    r = np.concatenate(list(streaming.scaled_residuals(ours, streaming._pieces(ours, "summary"))))
     np.testing.assert_array_equal(streaming.residual_quantiles(ours), np.quantile(r, [0, 0.25, 0.5, 0.75, 1]))
 
 
@@ -108,7 +108,7 @@ def test_quantiles_by_counting_are_those_of_sorting(monkeypatch, n):
     values = np.concatenate([rng.normal(size=n - 2), [0.0, -0.0]])
     values[rng.integers(0, n, n // 3)] = 0.125             # ties
     monkeypatch.setattr(streaming, "KEPT", 0)
-    monkeypatch.setattr(streaming, "_scaled", lambda fit: iter(np.array_split(values, 3)))
+    monkeypatch.setattr(streaming, "over_residuals", lambda fit, function: [function(iter(np.array_split(values, 3)))])
 
     class Fit:
         class _estimates:
