@@ -98,11 +98,11 @@ def _restricted_pairs(products, f, g, Cf, Cg):
     if f < g:
         indptr, indices, values = products.pairs[f, g]
     else:
-        indptr, indices, values = _other_way(*products.pairs[g, f], len(products.ZtWZ[f]))
+        indptr, indices, values = transposed_pairs(*products.pairs[g, f], len(products.ZtWZ[f]))
     return indptr, indices, np.ascontiguousarray(Cf.T @ values @ Cg)
 
 
-def _other_way(indptr, indices, values, nl):
+def transposed_pairs(indptr, indices, values, nl):
     """The blocks Z_f'WZ_g from the blocks Z_g'WZ_f; f has nl levels."""
     level_g = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     order = np.argsort(indices, kind="stable")

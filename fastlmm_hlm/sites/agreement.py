@@ -51,7 +51,7 @@ def _compare(first, other, a, b):
     for name, what in (("x_names", "columns of X"), ("state", "constants of transforms")):
         if first.header[name] != other.header[name]:
             raise DataError(f"{a} and {b} do not fit together: their {what} are {_said(first.header[name])} and {_said(other.header[name])}; use the same study and the same release at all sites.")
-    shapes = [[(factor["name"], factor["columns"]) for factor in sorted(site.header["factors"], key=lambda f: f["name"])] for site in (first, other)]
+    shapes = [[(factor["name"], sorted(zip(factor["terms"], factor["columns"]))) for factor in sorted(site.header["factors"], key=lambda f: f["name"])] for site in (first, other)]
     if shapes[0] != shapes[1]:
         raise DataError(f"{a} and {b} do not fit together: their random effects are {shapes[0]} and {shapes[1]}.")
 

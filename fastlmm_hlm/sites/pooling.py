@@ -7,7 +7,7 @@ import pandas as pd
 
 from fastlmm_hlm.design.basis import Centring, centring, no_centring
 from fastlmm_hlm.design.crossprod import CrossProducts
-from fastlmm_hlm.design.restrict import ColumnMap, restricted_products
+from fastlmm_hlm.design.restrict import ColumnMap, restricted_products, transposed_pairs
 from fastlmm_hlm.errors import DataError
 from fastlmm_hlm.formula.codes import sort_levels
 from fastlmm_hlm.formula.kinds import level_text
@@ -120,20 +120,40 @@ def pooled_products(sites, unions, design, x_ones):
     x_old = [Centring(site.arrays["centre"], site.arrays["B"]) for site in sites]
     p = len(design.x_names)
     x_new = _common([site.arrays["XyWXy"][:p, :p] for site in sites], x_old, x_ones)
-    z_old = [[Centring(site.arrays[f"{f}/centre"], site.arrays[f"{f}/B"]) for f in own] for site, own in zip(sites, places)]
-    z_new = [_common_of_factor(design, g, [site.arrays[f"{own[g]}/ZtWZ"].sum(axis=0) for site, own in zip(sites, places)], [old[g] for old in z_old]) for g in range(len(unions))]
-    made = [_of_site(site) for site in sites]
-    maps = [[(f, ColumnMap(np.eye(len(new.centre)), old, new)) for f, old, new in zip(own, olds, z_new)] for own, olds in zip(places, z_old)]
+    made, z_old = zip(*[_of_site(site, own, design) for site, own in zip(sites, places)])
+    z_new = [_common_of_factor(design, g, [own.ZtWZ[g].sum(axis=0) for own in made], [old[g] for old in z_old]) for g in range(len(unions))]
+    maps = [[(g, ColumnMap(np.eye(len(new.centre)), old, new)) for g, (old, new) in enumerate(zip(olds, z_new))] for olds in z_old]
     fixed = [ColumnMap(np.eye(p), old, x_new) for old in x_old]
     beta0 = _common_shift(made, fixed, p)
     moved = [restricted_products(products, own, factors, beta0) for products, own, factors in zip(made, fixed, maps)]
     return _added(moved, unions, beta0), x_new, z_new
 
 
-def _of_site(site):
-    a, factors = site.arrays, range(len(site.header["factors"]))
-    pairs = {(f, g): tuple(a[f"{f}-{g}/{name}"] for name in ("indptr", "indices", "values")) for g in factors for f in range(g)}
-    return CrossProducts(site.n, site.header["sum_log_weights"], a["beta0"], [a[f"{f}/ZtWZ"] for f in factors], [a[f"{f}/ZtWXy"] for f in factors], a["XyWXy"], pairs)
+def _of_site(site, places, design):
+    """The cross-products of a site with factors and columns in the order of the design, and the bases of its factors.
+
+    A site orders its terms by its own numbers of levels.
+    """
+    a, orders = site.arrays, []
+    for g, f in enumerate(places):
+        factor = site.header["factors"][f]
+        own = list(zip(factor["terms"], factor["columns"]))
+        orders.append([own.index((term.text, name)) for term in design.terms if term.factor == g for name in term.names])
+    pairs = {}
+    for g in range(len(places)):
+        for f in range(g):
+            pairs[f, g] = _pairs_of(site, places[f], places[g], orders[f], orders[g])
+    ZtWZ = [np.ascontiguousarray(a[f"{f}/ZtWZ"][:, o][:, :, o]) for f, o in zip(places, orders)]
+    ZtWXy = [np.ascontiguousarray(a[f"{f}/ZtWXy"][:, o]) for f, o in zip(places, orders)]
+    bases = [Centring(a[f"{f}/centre"][o], a[f"{f}/B"][np.ix_(o, o)]) for f, o in zip(places, orders)]
+    return CrossProducts(site.n, site.header["sum_log_weights"], a["beta0"], ZtWZ, ZtWXy, a["XyWXy"], pairs), bases
+
+
+def _pairs_of(site, f, g, order_f, order_g):
+    a, (low, high) = site.arrays, sorted((f, g))
+    table = tuple(a[f"{low}-{high}/{name}"] for name in ("indptr", "indices", "values"))
+    indptr, indices, values = table if f < g else transposed_pairs(*table, len(a[f"{f}/counts"]))
+    return indptr, indices, np.ascontiguousarray(values[:, order_f][:, :, order_g])
 
 
 def _common(products, bases, ones):

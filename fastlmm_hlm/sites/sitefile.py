@@ -72,7 +72,8 @@ class SiteCrossProducts:
                 f"{f}/ZtWZ": products.ZtWZ[f], f"{f}/ZtWXy": products.ZtWXy[f], f"{f}/counts": facts.counts[f],
                 f"{f}/centre": basis.centre, f"{f}/B": basis.B, **{f"{f}/codes{i}": own for i, own in enumerate(codes)},
             }
-            factors.append({"name": factor.name, "columns": factor.names, "parts": parts})
+            terms = [term.text for term in plan.design.terms if term.factor == f for _ in term.names]
+            factors.append({"name": factor.name, "columns": factor.names, "terms": terms, "parts": parts})
         for (f, g), table in products.pairs.items():
             arrays |= {f"{f}-{g}/{name}": values for name, values in zip(("indptr", "indices", "values"), table)}
         dropped = {**plan.dropped, **({"small cells": removed} if removed else {})}
