@@ -43,7 +43,7 @@ def lmer_from_crossproducts(files, *, REML=None, start=None, control=None, verbo
 
     Parameters
     ----------
-    files : list of paths or SiteCrossProducts, or a pattern such as "sums/*.flmm"
+    files : list of paths or SiteCrossProducts, or a pattern such as ``"sums/*.flmm"``
     REML : bool, optional
         By default what the study says.
     start, control, verbose
