@@ -18,12 +18,14 @@ from fastlmm_hlm.ingest.prepare import prepare
 from fastlmm_hlm.ingest.store import Store
 from fastlmm_hlm.model.cost import cost
 from fastlmm_hlm.model.given import make_lmer
+from fastlmm_hlm.sites import SiteCrossProducts, Study, lmer_from_crossproducts, site_crossproducts
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
 
 __version__ = "0.1.0"
 __all__ = [
-    "KRmodcomp", "PBmodcomp", "SATmodcomp", "Store", "cld", "compare_models", "compare_performance", "contrast", "cost", "datasets",
-    "errors", "exactLRT", "exactRLRT", "fcompare", "get_model", "joint_tests", "lmList", "lmer", "lmerControl",
-    "make_lmer", "model_table", "pairs", "prepare", "show_tests", "simulate_formula", *_generics,
+    "KRmodcomp", "PBmodcomp", "SATmodcomp", "SiteCrossProducts", "Store", "Study", "cld", "compare_models",
+    "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare",
+    "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer",
+    "model_table", "pairs", "prepare", "show_tests", "simulate_formula", "site_crossproducts", *_generics,
 ]

@@ -1,6 +1,8 @@
 """The command line: fit a model to a file, and list the data sets.
 
     fastlmm-hlm fit "score ~ days + (1 + days | class)" scores.csv
+    fastlmm-hlm site study.json north.csv -o north.flmm
+    fastlmm-hlm pool north.flmm south.flmm
     fastlmm-hlm datasets
 
 Results go to stdout, warnings and errors to stderr.  Exit code 0: fitted; 1: the
@@ -30,6 +32,8 @@ from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import METHODS, fit_for
 from fastlmm_hlm.optimize.control import OPTIMIZERS
 from fastlmm_hlm.report.frames import ranef_text
+from fastlmm_hlm.sites import SiteCrossProducts, lmer_from_crossproducts, site_crossproducts
+from fastlmm_hlm.sites.summing import as_study
 
 PROGRAM = "fastlmm-hlm"
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
@@ -87,10 +91,33 @@ def _parser():
     fit.add_argument("--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
     fit.set_defaults(run=run_fit)
 
+    _add_sites(commands)
+
     listing = commands.add_parser("datasets", help="list the data sets of the package, or write one as CSV")
     listing.add_argument("name", metavar="NAME", nargs="?", help="write this one to stdout")
     listing.set_defaults(run=run_datasets)
     return parser
+
+
+def _add_sites(commands):
+    """The commands of sites that may not share rows."""
+    site = commands.add_parser("site", help="sum the rows of one site into a file without rows")
+    site.add_argument("study", metavar="STUDY", help="a file that Study(...).save() wrote, or a formula")
+    site.add_argument("data", metavar="DATA", help="a .csv, .csv.gz, .tsv, .tsv.gz or .parquet file")
+    site.add_argument("-o", "--output", metavar="FILE", required=True, type=pathlib.Path, help="write the sums there, such as north.flmm")
+    site.add_argument("--site", metavar="NAME", help="name of the site; that of FILE without its ending by default")
+    site.add_argument("--min-cell", metavar="N", type=int, default=5, help="groups with fewer rows are small (5)")
+    site.add_argument("--small", choices=("warn", "refuse", "drop"), default="warn", help="what to do with small groups")
+    site.set_defaults(run=run_site)
+
+    pool = commands.add_parser("pool", help="fit a model to the sums of all sites and print its summary")
+    pool.add_argument("files", metavar="FILE", nargs="+", help="what the command site wrote")
+    pool.add_argument("--ml", action="store_true", help="maximize the likelihood instead of what the study says")
+    pool.add_argument("--ddf", choices=METHODS, default=METHODS[0], help="degrees of freedom of the t-tests")
+    pool.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
+    pool.add_argument("--ranef", action="store_true", help="also give the random effects")
+    pool.add_argument("--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
+    pool.set_defaults(run=run_pool)
 
 
 # --- commands ------------------------------------------------------------------
@@ -112,6 +139,11 @@ def run_fit(options):
         contrasts=contrasts or None,
         control=lmerControl(optimizer=options.optimizer),
     )
+    return _show_fit(fit, options)
+
+
+def _show_fit(fit, options):
+    """Print or write the summary or the record of a fit; returns the exit code."""
     if options.json:
         text = json.dumps(fit_record(fit, with_ranef=options.ranef, ddf=options.ddf), indent=2, allow_nan=False) + "\n"
     else:
@@ -125,6 +157,23 @@ def run_fit(options):
     else:
         options.output.write_text(text, encoding="utf-8")
     return 1 if fit.optinfo["status"] == "failed" else 0
+
+
+def run_site(options):
+    """fastlmm-hlm site; prints what the file reveals and returns 0."""
+    study = as_study(options.study)
+    name = options.site or options.output.name.removesuffix(".flmm")
+    sums = site_crossproducts(study, read_table(options.data, id_columns(study.formula)), site=name)
+    sums.save(options.output, min_cell=options.min_cell, small=options.small)
+    print(SiteCrossProducts.load(options.output).disclosure(), flush=True)
+    return 0
+
+
+def run_pool(options):
+    """fastlmm-hlm pool; returns the exit code."""
+    if options.output is not None and not options.output.absolute().parent.is_dir():
+        raise ArgumentError(f"--output {options.output}: there is no folder {options.output.absolute().parent}; make it first.")
+    return _show_fit(lmer_from_crossproducts(options.files, REML=False if options.ml else None), options)
 
 
 def run_datasets(options):

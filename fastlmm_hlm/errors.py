@@ -87,6 +87,10 @@ class FewLevelsWarning(FastlmmWarning):
     """
 
 
+class DisclosureWarning(FastlmmWarning):
+    """Sums that a site is about to send reveal single rows of its data, or nearly so."""
+
+
 def warn_user(message, category):
     """Give a warning that points to the first line outside this package.
 

@@ -35,7 +35,7 @@ class ColumnMap:
         return np.linalg.solve(self.old.B, self.C @ self.new.B)
 
 
-def restricted_products(products, fixed, factors):
+def restricted_products(products, fixed, factors, beta0=None):
     """Cross-products of a smaller model.
 
     Parameters
@@ -47,19 +47,24 @@ def restricted_products(products, fixed, factors):
     factors : list of (int, ColumnMap)
         Grouping factors of the smaller model, in its order: the place of each in
         the larger model and the map of its columns.
+    beta0 : ndarray, shape (k_small,), optional
+        Coefficients of the smaller model's columns to take off the response.
 
     Returns
     -------
     CrossProducts
-        With the response shifted by its own least-squares fit, so that what the
+        Unless beta0 is given, with the response shifted by its own least-squares fit, so that what the
         smaller model explains is taken off.
     """
     p = products.p
     X = fixed.between_sums
     known = np.linalg.solve(fixed.old.B, products.beta0)      # beta0 on the columns as summed
     XtX, Xty = products.XyWXy[:p, :p], products.XyWXy[:p, p]
-    target = X.T @ (XtX @ known + Xty)
-    own = np.linalg.lstsq(X.T @ XtX @ X, target, rcond=None)[0] if X.shape[1] else np.zeros(0)
+    if beta0 is None:
+        target = X.T @ (XtX @ known + Xty)
+        own = np.linalg.lstsq(X.T @ XtX @ X, target, rcond=None)[0] if X.shape[1] else np.zeros(0)
+    else:
+        own = np.linalg.solve(fixed.new.B, beta0)
     M = np.zeros((p + 1, X.shape[1] + 1))                     # [X r] of the smaller = [X r] @ M
     M[:p, :-1] = X
     M[:p, -1] = known - X @ own
@@ -75,7 +80,7 @@ def restricted_products(products, fixed, factors):
     return CrossProducts(
         n=products.n,
         sum_log_weights=products.sum_log_weights,
-        beta0=fixed.new.B @ own,
+        beta0=fixed.new.B @ own if beta0 is None else beta0,
         ZtWZ=ZtWZ,
         ZtWXy=ZtWXy,
         XyWXy=_symmetric(M.T @ products.XyWXy @ M),
@@ -93,11 +98,11 @@ def _restricted_pairs(products, f, g, Cf, Cg):
     if f < g:
         indptr, indices, values = products.pairs[f, g]
     else:
-        indptr, indices, values = _other_way(*products.pairs[g, f], len(products.ZtWZ[f]))
+        indptr, indices, values = transposed_pairs(*products.pairs[g, f], len(products.ZtWZ[f]))
     return indptr, indices, np.ascontiguousarray(Cf.T @ values @ Cg)
 
 
-def _other_way(indptr, indices, values, nl):
+def transposed_pairs(indptr, indices, values, nl):
     """The blocks Z_f'WZ_g from the blocks Z_g'WZ_f; f has nl levels."""
     level_g = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
     order = np.argsort(indices, kind="stable")

@@ -4,7 +4,7 @@ import glob
 import os
 import pathlib
 
-from fastlmm_hlm.errors import DataError
+from fastlmm_hlm.errors import DataError, FastlmmError
 from fastlmm_hlm.ingest.blockrows import TEXT
 from fastlmm_hlm.ingest.readahead import read_ahead
 from fastlmm_hlm.ingest.source import Source, needs
@@ -42,7 +42,7 @@ class ArrowSource(Source):
             self._paths = _paths(data)
             self.description = _shown(data)
             self._dataset = _opened(self._paths, self.description)
-        self.names = list(self._dataset.schema.names)
+        self.names = self._all_names()
         self._texts = [f.name for f in self._dataset.schema if _is_text(f.type)]
         self.n_rows = self._count()
         self.lasts = self._paths is not None
@@ -56,6 +56,13 @@ class ArrowSource(Source):
             return list(self._dataset.get_fragments())
         except ValueError:
             return []
+
+    def _all_names(self):
+        """Columns of the dataset, and those that its first file lacks."""
+        names = dict.fromkeys(self._dataset.schema.names)
+        for fragment in self._fragments()[1:] if self._is_parquet() else ():
+            names.update(dict.fromkeys(_physical(fragment).names))
+        return list(names)
 
     def _count(self):
         """Rows by the files' own statement, without reading them; None for other files and filtered datasets."""
@@ -71,7 +78,7 @@ class ArrowSource(Source):
         self._check_files(columns)
         texts = [name for name in self._texts if name in columns]
         if self._is_parquet() and self._paths is not None and not self._keys(columns):
-            batches = read_ahead(_parquet_batches(self._dataset.files, columns, block_rows, texts), AHEAD)
+            batches = read_ahead(_parquet_batches(self._dataset, columns, block_rows, texts), AHEAD)
         else:
             batches = self._scanned(columns, block_rows)
         for batch in batches:
@@ -106,37 +113,30 @@ class ArrowSource(Source):
         ------
         DataError
         """
-        first, where = {}, {}
+        first, where, lacking = {}, {}, {}
         for fragment in self._fragments() if hasattr(self._dataset, "files") else ():
-            try:
-                schema = fragment.physical_schema
-            except Exception as error:
-                raise DataError(f"'{fragment.path}' cannot be read: {_first_line(error)}. Is the file complete?") from error
-            keys = set(self._dataset.schema.names) - set(schema.names)
+            schema = _physical(fragment)
             for name in columns:
-                if name in keys and not where:
-                    continue                      # a key of the folders, not a column of the files
-                if name in schema.names:
-                    kind = _kind(schema.field(name).type)
-                    if first.setdefault(name, kind) != kind:
-                        raise DataError(f"column '{name}' is {kind} in '{fragment.path}' and {first[name]} in '{where[name]}'; give it one type in all files.")
-                    where.setdefault(name, fragment.path)
-                elif name in where:
-                    raise DataError(f"column '{name}' is not in '{fragment.path}', and it is in '{where[name]}'; all files of a source need the columns of the formula.")
+                if name not in schema.names:
+                    lacking.setdefault(name, fragment.path)
+                    continue
+                kind = _kind(schema.field(name).type)
+                if first.setdefault(name, kind) != kind and (first[name], kind) != ("text", "categorical"):
+                    raise DataError(f"column '{name}' is {kind} in '{fragment.path}' and {first[name]} in '{where[name]}'; give it one type in all files.")
+                where.setdefault(name, fragment.path)
+        for name in columns:                      # a column of no file is a key of the folders
+            if name in where and name in lacking:
+                raise DataError(f"column '{name}' is not in '{lacking[name]}', and it is in '{where[name]}'; all files of a source need the columns of the formula.")
 
     def fingerprint(self):
         """Sizes and times of change of the files."""
         files = getattr(self._dataset, "files", None)
         if files is None:
             return None
-        made = []
-        for path in files:
-            try:
-                facts = os.stat(path)
-            except OSError:
-                return None                       # a remote file system
-            made.append((path, facts.st_size, facts.st_mtime_ns))
-        return made
+        try:
+            return [(facts.path, facts.size, facts.mtime_ns) for facts in self._dataset.filesystem.get_file_info(files)]
+        except Exception:
+            return None                           # a remote file system that does not say
 
 
 def _shown(data):
@@ -160,6 +160,8 @@ def _paths(data):
     given = [os.fspath(item) for item in (data if isinstance(data, (list, tuple)) else [data])]
     found = []
     for path in given:
+        if "://" in path and glob.has_magic(path):
+            raise DataError(f"'{path}' is a pattern on a remote file system; give the folder, or a list of paths.")
         if "://" in path or os.path.exists(path):
             found.append(path)
         elif glob.has_magic(path):
@@ -172,9 +174,17 @@ def _paths(data):
     return found
 
 
-def _format(path):
-    if os.path.isdir(path):
-        names = sorted(name for _, _, files in os.walk(path) for name in files if not name.startswith((".", "_")))
+def _format(path, filesystem=None):
+    names = None
+    if filesystem is not None:
+        import pyarrow.fs as fs
+
+        if filesystem.get_file_info(path).type == fs.FileType.Directory:
+            names = sorted(item.base_name for item in filesystem.get_file_info(fs.FileSelector(path, recursive=True)) if item.is_file)
+    elif os.path.isdir(path):
+        names = sorted(name for _, _, files in os.walk(path) for name in files)
+    if names is not None:
+        names = [name for name in names if not name.startswith((".", "_"))]
         if not names:
             raise DataError(f"the folder '{path}' holds no files.")
         path = names[0]
@@ -189,30 +199,107 @@ def _opened(paths, description):
     import pyarrow.csv as csv
     import pyarrow.dataset as ds
 
-    made = kind = _format(paths[0])
+    filesystem = None
+    if "://" in paths[0]:
+        places = [_remote(path) for path in paths]
+        filesystem, paths = places[0][0], [path for _, path in places]
+        if any(other != filesystem for other, _ in places):
+            raise DataError(f"{description}: all files of a source must lie on one file system; make a list of one kind, or copy them to one place.")
+    made = kind = _said_of_reading(lambda: _format(paths[0], filesystem), description)
     if kind == "csv":
         delimiter = "\t" if ".tsv" in paths[0] else ","
         made = ds.CsvFileFormat(
             parse_options=csv.ParseOptions(delimiter=delimiter), read_options=csv.ReadOptions(block_size=CSV_BLOCK),
             convert_options=csv.ConvertOptions(strings_can_be_null=True),
         )
+    return _said_of_reading(
+        lambda: ds.dataset(paths[0] if len(paths) == 1 else paths, format=made, partitioning="hive", filesystem=filesystem), f"{description} as {kind}",
+    )
+
+
+def _said_of_reading(call, what):
+    """The result of a call; what Arrow or a file system says of a file becomes a sentence.
+
+    Raises
+    ------
+    DataError
+    """
     try:
-        return ds.dataset(paths[0] if len(paths) == 1 else paths, format=made, partitioning="hive")
+        return call()
+    except FastlmmError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{what} cannot be read: there is no such file ({_first_line(error)}); check the path.") from error
     except Exception as error:
-        raise DataError(f"{description} cannot be read as {kind}: {_first_line(error)}. Is the file complete?") from error
+        raise DataError(f"{what} cannot be read: {_first_line(error)}. Is the file complete?") from error
 
 
-def _parquet_batches(paths, columns, block_rows, texts):
+def _remote(path):
+    """The file system of a URI, and the path on it: Arrow's own ones, else fsspec's.
+
+    Raises
+    ------
+    DataError, FastlmmError
+    """
+    import pyarrow as pa
+    import pyarrow.fs as fs
+
+    kind = path.partition("://")[0]
+    try:
+        return fs.FileSystem.from_uri(path)
+    except pa.ArrowInvalid as error:
+        if "Unrecognized filesystem" not in str(error):
+            raise DataError(f"'{path}' cannot be opened: {_first_line(error)}. Check the address and the access rights.") from error
+    except Exception as error:
+        raise DataError(f"'{path}' cannot be opened: {_first_line(error)}. Check the address, the network and the access rights.") from error
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise needs("fsspec", f"lmer: reading '{kind}://' addresses such as '{path}'", "arrow") from None
+    try:
+        system, inside = url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise DataError(f"'{path}': no file system is known for '{kind}://' ({_first_line(error)}); install the fsspec package for it, or copy the file.") from error
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), inside
+
+
+def _physical(fragment):
+    """The schema of one file.
+
+    Raises
+    ------
+    DataError
+    """
+    try:
+        return fragment.physical_schema
+    except Exception as error:
+        raise DataError(f"'{fragment.path}' cannot be read: {_first_line(error)}. Is the file complete?") from error
+
+
+def _parquet_batches(dataset, columns, block_rows, texts):
     """Batches of Parquet files one after the other, decoded as they are asked for.
 
     Arrow's scanner decodes whole row groups and holds several; this holds one batch, and the file's
-    pages through a buffer.  Text comes as a dictionary, without decoding.
+    pages through a buffer.  Text comes as a dictionary, without decoding.  Pages whose writer left
+    checksums are checked against them.
     """
     import pyarrow.parquet as pq
 
-    for path in paths:
-        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False, buffer_size=BUFFER) as file:
-            yield from file.iter_batches(batch_size=block_rows, columns=columns, use_threads=True)
+    options = {"read_dictionary": texts, "pre_buffer": False, "buffer_size": BUFFER, "page_checksum_verification": True}
+    for path in dataset.files:
+        done = 0
+        try:
+            with pq.ParquetFile(path, filesystem=dataset.filesystem, **options) as file:
+                for batch in file.iter_batches(batch_size=block_rows, columns=columns, use_threads=True):
+                    yield batch
+                    done += batch.num_rows
+        except (MemoryError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise DataError(
+                f"'{path}' cannot be read to its end: after {done:,} of its rows {type(error).__name__} says '{_first_line(error)}'. Is the file complete, and was "
+                "it not replaced while it was read?"
+            ) from error
 
 
 def _marked(batch, texts):
@@ -248,7 +335,7 @@ def _kind(kind):
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+        return "categorical"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "numeric"
     return "text" if _is_text(kind) else str(kind)

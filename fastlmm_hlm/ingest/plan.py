@@ -130,8 +130,17 @@ class Plan:
         return made.hexdigest()
 
 
-def make_plan(scan, announce=True):
-    """The plan of a finished `Scan`; see `Scan.finish`.  `announce` says which rows were left out."""
+def make_plan(scan, announce=True, complete=True):
+    """The plan of a finished `Scan`; see `Scan.finish`.
+
+    Parameters
+    ----------
+    scan : Scan
+    announce : bool
+        Whether to say which rows were left out.
+    complete : bool
+        Whether these are all rows of the model: those of one site may have a single group or a constant response.
+    """
     request, reading = scan.request, scan.reading
     if reading is None or scan.n_input == 0:
         raise no_rows_left(0, 0, {}, {})
@@ -144,7 +153,8 @@ def make_plan(scan, announce=True):
         raise no_rows_left(scan.n_input, scan.considered, counts, dropped)
     knowledge = _learn(scan)
     frame, groups = _frame(scan, knowledge)
-    check_random_terms(frame.random, scan.n, True, ())
+    if complete:
+        check_random_terms(frame.random, scan.n, True, ())
     design = build_design(frame)
     if not _constant_is_certain(frame):
         design = replace(design, x_centring=no_centring(design.p))
@@ -153,7 +163,7 @@ def make_plan(scan, announce=True):
         request=request, names=reading.names, columns=reading.columns, n=scan.n, n_input=scan.n_input, dropped=dropped,
         missing=counts, spec=frame.spec, x_names=frame.x_names, assign=frame.assign, term_labels=frame.term_labels,
         contrasts=frame.contrasts, design=_without_rows(design), groups=_in_order(design, frame, groups), beta0=beta0,
-        response=_response(scan, frame), doubtful=_doubtful(design),
+        response=_response(scan, frame, complete), doubtful=_doubtful(design),
     )
     return plan
 
@@ -329,11 +339,11 @@ def groups_of_bars(formula, groups):
     return [tuple(deparse(part) for part in group_components(bar.group)) for bar in formula.bars]
 
 
-def _response(scan, frame):
+def _response(scan, frame, must_vary=True):
     y, w = scan.moments(""), scan.moments("#weights")
     if y is None:
         return Response(float(frame.y.min()), float(frame.y.max()), float(frame.y.std()))
-    if y.low == y.high and scan.n > 1:
+    if must_vary and y.low == y.high and scan.n > 1:
         raise DataError(f"the response '{frame.response}' is constant ({y.low:g} in all {scan.n} rows used); there is no variation to model (lme4 reports a log-likelihood of -Inf).")
     return Response(y.low, y.high, y.sd, 1.0 if w is None else float(w.mean))
 

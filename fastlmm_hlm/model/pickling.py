@@ -23,6 +23,11 @@ class Pickling:
                 f"{caller}: this fit was made from {self._source.description}, whose rows were read block by block and are "
                 "not in memory. fit.stream(what, out=path) writes fitted values, residuals or predictions to a Parquet file."
             )
+        if self._rows is None and self._plan is not None and not self._plan.names:      # no source had columns: sums of sites
+            raise RowsNotKeptError(
+                f"{caller}: this fit has no rows: it was made from {self._data_name}. Give rows to fit.predict(newdata); those of "
+                "a site as study.prepare(data, site) makes them."
+            )
         if self._rows is None:
             raise RowsNotKeptError(
                 f"{caller}: this fit was pickled without its rows. Fit with keep_data=True to keep them, or "
