@@ -2,6 +2,8 @@
 
     fastlmm-hlm fit "score ~ days + (1 + days | class)" scores.csv
     fastlmm-hlm datasets
+    fastlmm-hlm to-r "score ~ days + (1 + days | class)" scores.csv model.rds
+    fastlmm-hlm from-r model.rds
 
 Results go to stdout, warnings and errors to stderr.  Exit code 0: fitted; 1: the
 optimizer did not converge (or there is no optimum); 2: the command, the formula
@@ -29,6 +31,8 @@ from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import METHODS, fit_for
 from fastlmm_hlm.optimize.control import OPTIMIZERS
+from fastlmm_hlm.rbridge.handing import R_NAME, to_r
+from fastlmm_hlm.rbridge.reading import read_rds
 from fastlmm_hlm.report.frames import ranef_text
 
 PROGRAM = "fastlmm-hlm"
@@ -90,7 +94,22 @@ def _parser():
     listing = commands.add_parser("datasets", help="list the data sets of the package, or write one as CSV")
     listing.add_argument("name", metavar="NAME", nargs="?", help="write this one to stdout")
     listing.set_defaults(run=run_datasets)
+    _add_r_commands(commands)
     return parser
+
+
+def _add_r_commands(commands):
+    sending = commands.add_parser("to-r", help="fit a model and save it for R, as lme4's own (needs R and rpy2)")
+    sending.add_argument("formula", metavar="FORMULA")
+    sending.add_argument("data", metavar="DATA", help="a .csv, .csv.gz, .tsv, .tsv.gz or .parquet file")
+    sending.add_argument("output", metavar="MODEL.rds", type=pathlib.Path)
+    sending.add_argument("--ml", action="store_true", help="maximize the likelihood instead of the restricted one")
+    sending.add_argument("--lmertest", action="store_true", help="of lmerTest's class")
+    sending.set_defaults(run=run_to_r)
+    reading = commands.add_parser("from-r", help="print the summary of a model that R saved with saveRDS (needs R and rpy2)")
+    reading.add_argument("model", metavar="MODEL.rds", type=pathlib.Path)
+    reading.add_argument("--ddf", choices=METHODS, default=METHODS[0], help="degrees of freedom of the t-tests")
+    reading.set_defaults(run=run_from_r)
 
 
 # --- commands ------------------------------------------------------------------
@@ -125,6 +144,25 @@ def run_fit(options):
     else:
         options.output.write_text(text, encoding="utf-8")
     return 1 if fit.optinfo["status"] == "failed" else 0
+
+
+def run_to_r(options):
+    """fastlmm-hlm to-r; returns the exit code."""
+    formula = parse_formula(options.formula)
+    fit = lmer(formula.text, read_table(options.data, id_columns(formula)), REML=not options.ml)
+    name = options.data.rpartition("/")[2].partition(".")[0]
+    to_r(fit, path=options.output, lmerTest=options.lmertest, data_name=name if R_NAME.match(name) else None)
+    return 1 if fit.optinfo["status"] == "failed" else 0
+
+
+def run_from_r(options):
+    """fastlmm-hlm from-r; returns 0."""
+    found = read_rds(options.model)
+    for name, fit in found.items() if isinstance(found, dict) else [("", found)]:
+        sys.stdout.write(f"{name}:\n\n" if name else "")
+        sys.stdout.write(f"{fit.summary(ddf=options.ddf)}".rstrip("\n") + "\n")
+    sys.stdout.flush()
+    return 0
 
 
 def run_datasets(options):

@@ -78,6 +78,8 @@ with_parameters <- function(fit, given) {
     u <- as.numeric(Matrix::solve(M, LtZt %*% (w * (getME(fit, "y") - mu))))
     fit@beta <- given$beta
     fit@u <- u
+    fit@pp$setDelb(given$beta)
+    fit@pp$setDelu(u)
     fit@resp$updateMu(mu - getME(fit, "offset") + as.numeric(Matrix::crossprod(LtZt, u)))
     fit@devcomp$cmp[if (given$REML) "sigmaREML" else "sigmaML"] <- given$sigma
     fit@devcomp$cmp[if (given$REML) "REML" else "dev"] <- given$criterion

@@ -215,8 +215,8 @@ def _same(here, there, used):
 def recovered_columns(variables, known, have):
     """Raw columns that the frame holds only transformed, where the transform can be undone.
 
-    The identity lies in the span of a constant and the basis for scale(), poly(), ns() and bs(), so that its
-    coefficients follow from the basis on a grid.  Values are good to rounding.
+    The identity lies in the span of a constant and the columns of scale(), poly(), ns() and bs(), and of expressions
+    such as I(x - 10), so that its coefficients follow from these columns on a grid.  Values are good to rounding.
 
     Parameters
     ----------
@@ -227,35 +227,52 @@ def recovered_columns(variables, known, have):
 
     Returns
     -------
-    dict of str to ndarray
+    dict of str to column
     """
     out = {}
     for variable in variables:
-        node = unwrap(node_of(variable))
-        if not isinstance(node, Call) or not node.args or not isinstance(node.args[0].value, Name):
+        node, names = node_of(variable), column_names(node_of(variable))
+        if isinstance(node, Name) or len(set(names)) != 1 or names[0] in have or names[0] in out:
             continue
-        name, function = node.args[0].value.text, node.function.rpartition(":")[2]
-        value = known.values[deparse(node_of(variable))]
-        if name in have or name in out or isinstance(value, (Factor, Logical)):
+        value, state = known.values[deparse(node)], known.state.get(deparse(node), {})
+        try:
+            raw = _levels_as_column(unwrap(node), value) if isinstance(value, Factor) else _undone(node, names[0], value, state)
+        except FastlmmError:                 # a function of the user's own
             continue
-        state = known.state.get(deparse(node_of(variable)), {}).get(deparse(node))
-        if function in INVERSES and len(node.args) == 1 and isinstance(value, np.ndarray):
-            out[name] = _tidied(INVERSES[function](value))
-        elif function in ("scale", "poly", "ns", "bs") and state and column_names(node) == [name]:
-            raw = _undone(node, name, value, state)
-            if raw is not None:
-                out[name] = raw
+        if raw is not None:
+            out[names[0]] = raw
     return out
 
 
+def _levels_as_column(node, value):
+    """The column in factor(x): numbers where all levels are, else categories."""
+    if not (isinstance(node, Call) and node.function in LEVELS_AS_STATE and len(node.args) == 1 and isinstance(node.args[0].value, Name)):
+        return None
+    try:
+        return _tidied(np.array([float(text) for text in value.levels])[value.codes])
+    except ValueError:
+        return pd.Categorical.from_codes(value.codes, categories=list(value.levels), ordered=value.ordered)
+
+
 def _undone(node, name, value, state):
-    low, high = _range(state)
-    grid = np.linspace(low, high, 200)
-    evaluator = Evaluator(DataColumns({name: grid}), state={deparse(node): {deparse(node): state}})
-    basis = evaluator.variable(node)
+    outer = unwrap(node)
+    if isinstance(value, Logical):
+        return None
+    if isinstance(outer, Call) and outer.function in INVERSES and len(outer.args) == 1 and isinstance(outer.args[0].value, Name):
+        with np.errstate(all="ignore"):
+            raw = INVERSES[outer.function](np.asarray(value))
+        return _tidied(raw) if np.isfinite(raw).all() else None
+    grid = np.linspace(*_range(state.get(deparse(outer), {})), 200)
+    basis = Evaluator(DataColumns({name: grid}), state={deparse(node): state}).variable(node)
+    if isinstance(basis, (Factor, Logical)):
+        return None
     table, rows = (np.reshape(getattr(v, "values", v), (len(v), -1)) for v in (basis, value))
-    coefficients, *_ = np.linalg.lstsq(np.column_stack([np.ones(len(grid)), table]), grid, rcond=None)
-    if np.abs(np.column_stack([np.ones(len(grid)), table]) @ coefficients - grid).max() > SAME_VALUES * np.abs(grid).max():
+    table = np.column_stack([np.ones(len(grid)), table])
+    if not np.isfinite(table).all():
+        return None
+    size = np.abs(table).max(axis=0)
+    coefficients = np.linalg.lstsq(table / size, grid, rcond=None)[0] / size
+    if np.abs(table @ coefficients - grid).max() > SAME_VALUES * np.abs(grid).max():
         return None
     return _tidied(np.column_stack([np.ones(len(rows)), rows]) @ coefficients)
 
@@ -266,9 +283,11 @@ def _range(state):
         return state["boundary"]
     if "center" in state:
         centre, spread = float(np.ravel(state["center"])[0]), float(np.ravel(state["scale"])[0])
-    else:
+    elif "0" in state and state["0"]:
         one = state["0"]
         centre, spread = one["alpha"][0], np.sqrt(one["norm"][2] / one["norm"][1])
+    else:
+        centre, spread = 0.0, 1.0
     return centre - 2 * spread, centre + 2 * spread
 
 
