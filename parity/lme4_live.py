@@ -4,6 +4,7 @@ import functools
 import json
 import os
 
+from fastlmm_hlm.rbridge.session import library_path_kept
 from parity.cases import FOLDER
 
 NEEDED = "R with the packages lme4, numDeriv and jsonlite, and rpy2 (pip install 'fastlmm_hlm[r]')"
@@ -29,8 +30,9 @@ def session():
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        import rpy2.rinterface_lib.callbacks
-        import rpy2.robjects as robjects
+        with library_path_kept():
+            import rpy2.rinterface_lib.callbacks
+            import rpy2.robjects as robjects
     except Exception as problem:
         raise NoLme4Error(f"parity: rpy2 or R cannot be loaded ({problem}). The live comparison needs {NEEDED}.") from problem
     rpy2.rinterface_lib.callbacks.consolewrite_warnerror = lambda text: None

@@ -1,6 +1,8 @@
 """R in this process, through rpy2, with lme4 and the package's own R functions."""
 
+import contextlib
 import functools
+import os
 import pathlib
 
 from fastlmm_hlm.errors import DataError, NoRError
@@ -8,6 +10,19 @@ from fastlmm_hlm.errors import DataError, NoRError
 FOLDER = pathlib.Path(__file__).parent
 FILES = ("read.R", "hand.R")
 HOW = "It needs R, R's package lme4 and Python's rpy2: pip install 'fastlmm_hlm[r]'"
+
+
+@contextlib.contextmanager
+def library_path_kept():
+    """Leave LD_LIBRARY_PATH as it is: rpy2 sets it to R's when R starts, and child processes (another Python) then load wrong libraries."""
+    before = os.environ.get("LD_LIBRARY_PATH")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("LD_LIBRARY_PATH", None)
+        else:
+            os.environ["LD_LIBRARY_PATH"] = before
 
 
 class Session:
@@ -104,7 +119,8 @@ def session():
     except ImportError as problem:
         raise NoRError(f"rpy2 is not installed, so R cannot be asked. {HOW}") from problem
     try:
-        import rpy2.robjects as robjects
+        with library_path_kept():
+            import rpy2.robjects as robjects
     except Exception as problem:         # whatever rpy2 raises: it depends on its version and on R's
         raise NoRError(f"rpy2 {getattr(rpy2, '__version__', '')} is installed but cannot start R ({problem}). Is R installed and on the "
                        f"PATH? In Debian and Ubuntu: apt install r-base-core r-cran-lme4. {HOW}") from problem

@@ -135,3 +135,9 @@ def test_a_raw_column_that_cannot_be_recovered_is_asked_for_when_it_is_needed(lm
     with pytest.raises(ArgumentError, match="have no column Days, only what was made of it in R"):
         to_r(fit)
     assert to_r(from_r(alone, data=datasets.load("sleepstudy"))) is not None
+
+
+@pytest.mark.parity
+def test_a_python_started_after_r_finds_its_own_libraries(lme4):
+    run = subprocess.run([sys.executable, "-c", "import ssl, sqlite3"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
