@@ -9,7 +9,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError
 from fastlmm_hlm.formula.columns import DataColumns
-from fastlmm_hlm.formula.kinds import level_text
+from fastlmm_hlm.formula.kinds import as_column, level_text
 from fastlmm_hlm.formula.parse import parse_expression
 from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.model.pickling import refuse_lost_vectors
@@ -171,8 +171,6 @@ def _argument(value, what, source, columns):
             if name in source and name not in columns:
                 columns[name] = _column(source.column(name), name)
         return f"`{value}`" if value in source and not R_NAME.match(value) else value
-    from fastlmm_hlm.formula.kinds import as_column
-
     columns[f".{what}"] = _column(as_column(what, pd.Series(np.asarray(value))), what)
     return f".{what}"
 

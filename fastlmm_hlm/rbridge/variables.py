@@ -91,7 +91,7 @@ def learned(node, remembered, value):
     name = node.function.rpartition(":")[2]
     if name == "poly":
         coefs = remembered.get("coefs")
-        several = [coefs] if isinstance(coefs, dict) and "alpha" in coefs else list((coefs or {}).values()) if isinstance(coefs, dict) else coefs or []
+        several = [coefs] if isinstance(coefs, dict) and "alpha" in coefs else list(coefs.values()) if isinstance(coefs, dict) else coefs or []
         return {str(i): {"alpha": one["alpha"], "norm": one["norm2"]} for i, one in enumerate(several)}
     if name in ("ns", "bs") and "Boundary.knots" in remembered:
         knots = remembered.get("knots")
