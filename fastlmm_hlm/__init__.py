@@ -18,6 +18,8 @@ from fastlmm_hlm.ingest.prepare import prepare
 from fastlmm_hlm.ingest.store import Store
 from fastlmm_hlm.model.cost import cost
 from fastlmm_hlm.model.given import make_lmer
+from fastlmm_hlm.rbridge.handing import to_r
+from fastlmm_hlm.rbridge.reading import from_r, read_rdata, read_rds
 from fastlmm_hlm.sites import SiteCrossProducts, Study, lmer_from_crossproducts, site_crossproducts
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
@@ -25,7 +27,8 @@ from fastlmm_hlm.model.generics import __all__ as _generics
 __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "SiteCrossProducts", "Store", "Study", "cld", "compare_models",
-    "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare",
+    "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare", "from_r",
     "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer",
-    "model_table", "pairs", "prepare", "show_tests", "simulate_formula", "site_crossproducts", *_generics,
+    "model_table", "pairs", "prepare", "read_rdata", "read_rds", "show_tests", "simulate_formula",
+    "site_crossproducts", "to_r", *_generics,
 ]

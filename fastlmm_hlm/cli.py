@@ -4,6 +4,8 @@
     fastlmm-hlm site study.json north.csv -o north.flmm
     fastlmm-hlm pool north.flmm south.flmm
     fastlmm-hlm datasets
+    fastlmm-hlm to-r "score ~ days + (1 + days | class)" scores.csv model.rds
+    fastlmm-hlm from-r model.rds
 
 Results go to stdout, warnings and errors to stderr.  Exit code 0: fitted; 1: the
 optimizer did not converge (or there is no optimum); 2: the command, the formula
@@ -31,6 +33,8 @@ from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import METHODS, fit_for
 from fastlmm_hlm.optimize.control import OPTIMIZERS
+from fastlmm_hlm.rbridge.handing import R_NAME, to_r
+from fastlmm_hlm.rbridge.reading import read_rds
 from fastlmm_hlm.report.frames import ranef_text
 from fastlmm_hlm.sites import SiteCrossProducts, lmer_from_crossproducts, site_crossproducts
 from fastlmm_hlm.sites.summing import as_study
@@ -96,6 +100,7 @@ def _parser():
     listing = commands.add_parser("datasets", help="list the data sets of the package, or write one as CSV")
     listing.add_argument("name", metavar="NAME", nargs="?", help="write this one to stdout")
     listing.set_defaults(run=run_datasets)
+    _add_r_commands(commands)
     return parser
 
 
@@ -118,6 +123,20 @@ def _add_sites(commands):
     pool.add_argument("--ranef", action="store_true", help="also give the random effects")
     pool.add_argument("--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
     pool.set_defaults(run=run_pool)
+
+
+def _add_r_commands(commands):
+    sending = commands.add_parser("to-r", help="fit a model and save it for R, as lme4's own (needs R and rpy2)")
+    sending.add_argument("formula", metavar="FORMULA")
+    sending.add_argument("data", metavar="DATA", help="a .csv, .csv.gz, .tsv, .tsv.gz or .parquet file")
+    sending.add_argument("output", metavar="MODEL.rds", type=pathlib.Path)
+    sending.add_argument("--ml", action="store_true", help="maximize the likelihood instead of the restricted one")
+    sending.add_argument("--lmertest", action="store_true", help="of lmerTest's class")
+    sending.set_defaults(run=run_to_r)
+    reading = commands.add_parser("from-r", help="print the summary of a model that R saved with saveRDS (needs R and rpy2)")
+    reading.add_argument("model", metavar="MODEL.rds", type=pathlib.Path)
+    reading.add_argument("--ddf", choices=METHODS, default=METHODS[0], help="degrees of freedom of the t-tests")
+    reading.set_defaults(run=run_from_r)
 
 
 # --- commands ------------------------------------------------------------------
@@ -174,6 +193,25 @@ def run_pool(options):
     if options.output is not None and not options.output.absolute().parent.is_dir():
         raise ArgumentError(f"--output {options.output}: there is no folder {options.output.absolute().parent}; make it first.")
     return _show_fit(lmer_from_crossproducts(options.files, REML=False if options.ml else None), options)
+
+
+def run_to_r(options):
+    """fastlmm-hlm to-r; returns the exit code."""
+    formula = parse_formula(options.formula)
+    fit = lmer(formula.text, read_table(options.data, id_columns(formula)), REML=not options.ml)
+    name = options.data.rpartition("/")[2].partition(".")[0]
+    to_r(fit, path=options.output, lmerTest=options.lmertest, data_name=name if R_NAME.match(name) else None)
+    return 1 if fit.optinfo["status"] == "failed" else 0
+
+
+def run_from_r(options):
+    """fastlmm-hlm from-r; returns 0."""
+    found = read_rds(options.model)
+    for name, fit in found.items() if isinstance(found, dict) else [("", found)]:
+        sys.stdout.write(f"{name}:\n\n" if name else "")
+        sys.stdout.write(f"{fit.summary(ddf=options.ddf)}".rstrip("\n") + "\n")
+    sys.stdout.flush()
+    return 0
 
 
 def run_datasets(options):

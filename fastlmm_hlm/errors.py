@@ -55,6 +55,10 @@ class RowsNotKeptError(FastlmmError, RuntimeError):
     """A result needs the rows of the data, which this fit no longer holds."""
 
 
+class NoRError(FastlmmError, RuntimeError):
+    """R, rpy2 or an R package is needed and is not there."""
+
+
 class FastlmmWarning(UserWarning):
     """Base class of every warning this package gives."""
 

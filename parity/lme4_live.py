@@ -4,6 +4,7 @@ import functools
 import json
 import os
 
+from fastlmm_hlm.rbridge.session import library_path_kept
 from parity.cases import FOLDER
 
 NEEDED = "R with the packages lme4, numDeriv and jsonlite, and rpy2 (pip install 'fastlmm_hlm[r]')"
@@ -28,17 +29,12 @@ def session():
         If rpy2 cannot be imported, R cannot be started, or lme4 is missing.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    libraries = os.environ.get("LD_LIBRARY_PATH")
     try:
-        import rpy2.rinterface_lib.callbacks
-        import rpy2.robjects as robjects
+        with library_path_kept():
+            import rpy2.rinterface_lib.callbacks
+            import rpy2.robjects as robjects
     except Exception as problem:
         raise NoLme4Error(f"parity: rpy2 or R cannot be loaded ({problem}). The live comparison needs {NEEDED}.") from problem
-    finally:        # rpy2 puts R's folders there, where a child of this process would find another libpython
-        if libraries is None:
-            os.environ.pop("LD_LIBRARY_PATH", None)
-        else:
-            os.environ["LD_LIBRARY_PATH"] = libraries
     rpy2.rinterface_lib.callbacks.consolewrite_warnerror = lambda text: None
     try:
         for name in ("lme4_search.R", "lme4_reference.R"):

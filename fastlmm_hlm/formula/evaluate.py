@@ -5,6 +5,7 @@ poly() and scale() keep what they learned in a state, so that new data are
 put on the same basis.
 """
 import inspect
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,22 @@ _PACKAGES = {"base", "stats", "splines", "lme4", "Matrix"}
 _CONSTANTS = {"TRUE": 1.0, "FALSE": 0.0, "NA": np.nan, "NaN": np.nan, "Inf": np.inf}
 
 
+@dataclass(frozen=True)
+class Known:
+    """Variables that were evaluated elsewhere, as in a model frame of R.
+
+    Attributes
+    ----------
+    values : dict of str to value
+        Text of the variable, as `deparse` writes it, -> what it is in the rows of the data.
+    state : dict
+        What its transforms learned; see `Evaluator`.
+    """
+
+    values: dict
+    state: dict
+
+
 class Evaluator:
     """Evaluates expressions in the columns of one data set.
 
@@ -35,9 +52,11 @@ class Evaluator:
         Omitted: it is filled.
     levels : dict of str to tuple of str, optional
         Levels of the text columns in earlier data.
+    known : Known, optional
+        Variables that were evaluated elsewhere.
     """
 
-    def __init__(self, source, state=None, levels=None):
+    def __init__(self, source, state=None, levels=None, known=None):
         self.source = source
         self.n = source.n
         self.learning = state is None
@@ -45,6 +64,9 @@ class Evaluator:
         self.levels = {} if levels is None else levels
         self._values, self._columns = {}, {}
         self._variable, self._asker = None, "the formula"
+        if known is not None:
+            self._values.update(known.values)
+            self.state.update(known.state)
 
     def variable(self, node, asker="the formula"):
         """Evaluate one variable of a formula to a vector with one value per row.

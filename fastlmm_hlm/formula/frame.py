@@ -146,7 +146,7 @@ class ModelFrame:
 
 def build_frame(
     formula, data, *, weights=None, offset=None, subset=None, contrasts=None, na_action="omit",
-    response_kind="numeric", has_scale=True, skip_checks=(),
+    response_kind="numeric", has_scale=True, skip_checks=(), known=None,
 ):
     """Read the variables of a mixed-model formula from data.
 
@@ -167,6 +167,8 @@ def build_frame(
     skip_checks : collection of str
         Of lme4's checks: "nlev.gtr.1", "nobs.vs.nlev", "nobs.vs.nRE",
         "response.not.const".
+    known : Known, optional
+        Variables that were evaluated elsewhere; the data need not have their columns.
 
     Returns
     -------
@@ -190,7 +192,7 @@ def build_frame(
         raise ArgumentError(f"skip_checks is {skip_checks!r}; it must be a collection of the names {', '.join(CHECKS)}.")
     check_formula(formula)
     source, scans = DataColumns(data), Scans()
-    evaluator = Evaluator(source)
+    evaluator = Evaluator(source, known=known)
     plan = make_plan(formula, source.names)
     parts = Parts(formula, plan, evaluator, scans)
     subset_values, _ = vector_argument(subset, "subset", evaluator)

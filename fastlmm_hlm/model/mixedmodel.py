@@ -43,6 +43,8 @@ class LinearMixedModel(Likelihood, RowResults, Refitting, Presentation, Pickling
 
     # Whether the parameters were given (`make_lmer`, `with_parameters`, `extend`) and not estimated.
     _given = False
+    # The program whose estimates these are, if it was another one (`read_rds`).
+    _origin = None
 
     def __init__(self, settings, frame, fitted, source=None):
         self._settings, self._response_replaced = settings, False

@@ -48,7 +48,7 @@ class Presentation:
             ngroups=self.ngrps().to_dict(),
             coefficients=table,
             criterion=criterion,
-            title=lmm_title(e.reml, self._given),
+            title=lmm_title(e.reml, self._given, self._origin),
             given=self._given,
             ddf=ddf,
             class_name="lmerMod" if ddf is None else "lmerModLmerTest",

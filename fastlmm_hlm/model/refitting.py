@@ -30,12 +30,16 @@ class Refitting:
         Parameters
         ----------
         newresp : array, Series or one-column DataFrame, optional
-            One number per row of the fit, or per row of the data.
+            One number per row of the fit, or per row of the data.  Without it the model is
+            fitted to its own response: for one with given parameters, or with R's estimates.
         """
         rows = self._rows_or_raise("refit")
         y = rows.design.y if newresp is None else rows.select(newresp, "refit")
         settings = with_changes(self._settings, start=None)
-        return self._with_response(y, settings)
+        new = self._with_response(y, settings)
+        if newresp is None:
+            new._response_replaced = self._response_replaced
+        return new
 
     def _with_response(self, y, settings):
         """The model for response y, (n,), under other settings, started at this optimum."""
@@ -50,7 +54,7 @@ class Refitting:
         rows, new = self._rows, copy.copy(self)
         new._rows = rowwise.Rows(design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
         new._settings = with_changes(self._settings, start=None) if settings is None else settings
-        new._response_replaced, new._given = True, False
+        new._response_replaced, new._given, new._origin = True, False, None
         new._products, new._criterion_object, new._estimates = products, criterion, estimates
         new._deviations, new.optinfo, new._messages = deviations, optinfo, messages
         new._quantiles = new._condVar = None

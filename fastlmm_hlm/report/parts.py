@@ -15,7 +15,7 @@ MOST_CORRELATIONS = 12
 """Tables of correlations wider than this are printed only when asked for."""
 
 
-def lmm_title(reml, given=False):
+def lmm_title(reml, given=False, origin=None):
     """First line of a printed linear mixed model, without the class.
 
     Parameters
@@ -23,12 +23,15 @@ def lmm_title(reml, given=False):
     reml : bool
     given : bool
         The parameters were given, not estimated.
+    origin : str, optional
+        The program that estimated them, if it was another one.
 
     Returns
     -------
     str
     """
-    return GIVEN_TITLE if given else REML_TITLE if reml else ML_TITLE
+    title = GIVEN_TITLE if given else REML_TITLE if reml else ML_TITLE
+    return title if origin is None else f"{title.rstrip()} in {origin}, not refitted"
 
 
 class VarCorrTerm(NamedTuple):
