@@ -17,10 +17,11 @@ from fastlmm_hlm.inference.step import get_model
 from fastlmm_hlm.model.given import make_lmer
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
+from fastlmm_hlm.verification.verify import verify
 
 __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "cld", "compare_models", "compare_performance", "contrast", "datasets",
     "errors", "exactLRT", "exactRLRT", "fcompare", "get_model", "joint_tests", "lmList", "lmer", "lmerControl",
-    "make_lmer", "model_table", "pairs", "show_tests", "simulate_formula", *_generics,
+    "make_lmer", "model_table", "pairs", "show_tests", "simulate_formula", "verify", *_generics,
 ]

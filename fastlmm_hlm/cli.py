@@ -10,7 +10,6 @@ or the data cannot be used.
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import platform
@@ -30,6 +29,7 @@ from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import METHODS, fit_for
 from fastlmm_hlm.optimize.control import OPTIMIZERS
 from fastlmm_hlm.report.frames import ranef_text
+from fastlmm_hlm.report.plainvalues import plain_values
 
 PROGRAM = "fastlmm-hlm"
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
@@ -193,20 +193,7 @@ def fit_record(fit, with_ranef=False, ddf=METHODS[0]):
     }
     if with_ranef:
         record["ranef"] = fit.ranef().to_frame().to_dict("records")
-    return _plain_values(record)
-
-
-def _plain_values(value):
-    """The same in types that JSON has; what is not finite or missing becomes None."""
-    if isinstance(value, dict):
-        return {str(key): _plain_values(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain_values(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return plain_values(record)
 
 
 # --- reading -------------------------------------------------------------------
