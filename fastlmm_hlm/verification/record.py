@@ -7,6 +7,7 @@ import numpy as np
 from fastlmm_hlm.verification.differences import spreads
 
 SCHEMA = "fastlmm_hlm.verification/1"
+SCHEMA_OF_MANY = "fastlmm_hlm.verifications/1"
 # Rows and levels of longer models are thinned to this many for the report; those that differ most are among them.
 MOST_POINTS = 2000
 

@@ -234,8 +234,8 @@ def warning_lines(record):
 def seconds_line(record):
     """Seconds of both fits."""
     times, counts = record["seconds"], record["evaluations"]
-    return (f"Fit: {seconds_word(times['ours'])} s and {counts['ours']} evaluations here, {seconds_word(times['lme4'])} s "
-            f"and {counts['lme4']} evaluations in lme4.")
+    return (f"Fit: {seconds_word(times['ours'])} s and {counts['ours']} evaluation{'s'[: counts['ours'] != 1]} here, "
+            f"{seconds_word(times['lme4'])} s and {counts['lme4']} evaluations in lme4.")
 
 
 def versions_line(record):
