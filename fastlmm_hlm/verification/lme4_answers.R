@@ -37,7 +37,7 @@ local({
         )
         seconds <- system.time(fit <- listen(eval(call, env)))[["elapsed"]]
         if (seconds < SHORT) seconds <- min(seconds, system.time(suppressMessages(suppressWarnings(eval(call, env))))[["elapsed"]])
-        list(fit = fit, seconds = seconds, warnings = unique(trimws(c(said, unlist(fit@optinfo$conv$lme4$messages)))))
+        list(fit = fit, seconds = seconds, warnings = unique(trimws(unlist(strsplit(c(said, unlist(fit@optinfo$conv$lme4$messages)), ";(?=Model)", perl = TRUE)))))
     }
 
     conditional_variances <- function(b) {

@@ -16,6 +16,8 @@ OK = (EQUAL, AFTER_REFIT, OURS_LOWER)
 EXIT_CODES = {EQUAL: 0, AFTER_REFIT: 0, OURS_LOWER: 0, DIFFERENT: 1, REFUSED_HERE: 1, REFUSED_BY_R: 4, REFUSED_BY_BOTH: 4}
 SAME_CRITERION = ("criterion", "logLik", "AIC", "BIC")
 POINTS = ("default", "refit", "at_ours")
+# lme4's warnings that the optimum was not reached, or is none.
+CONVERGENCE_WORDS = ("failed to converge", "nearly unidentifiable", "numerically singular", "scaled gradient", "convergence code", "negative eigenvalue")
 FALSE, RIGHT, OTHER = "false", "right", "not judged"
 
 
@@ -93,10 +95,15 @@ def judge(rows, lowest):
                             f"optimizers with tight tolerances {lowest:.3g} above. At the theta found here lme4's own functions give "
                             "the same criterion and every other number that is judged.")
     failed = ", ".join(row["quantity"] for row in rows if row["status"] not in (NOT_COMPARED, EQUAL, AFTER_REFIT))
-    if all_within(rows, "at_ours") and abs(lowest) <= tolerance:
+    if is_flat(rows, lowest):
         return DIFFERENT, (f"The criterion is the same and {failed} differ: the likelihood is flat there. At the theta found here lme4's own "
                            "functions give the numbers found here.")
     return DIFFERENT, f"Not equal: {failed or 'some quantities at one of the points'}."
+
+
+def is_flat(rows, lowest):
+    """Whether other estimates than ours have the same criterion, by lme4's own functions at both."""
+    return abs(lowest) <= rows[0]["tolerance"] and all_within(rows, "at_ours") and not all_within(rows, "refit")
 
 
 def close_statuses(rows, verdict):
@@ -107,7 +114,7 @@ def close_statuses(rows, verdict):
     return rows
 
 
-def judged_warnings(words, default_gap, tolerance, ours_singular, ours_converged):
+def judged_warnings(words, default_gap, tolerance, ours_singular, ours_converged, flat):
     """What to think of each of lme4's warnings.
 
     Parameters
@@ -117,7 +124,8 @@ def judged_warnings(words, default_gap, tolerance, ours_singular, ours_converged
         Criterion of lme4's default fit minus ours.
     tolerance : float
         Of the criterion.
-    ours_singular, ours_converged : bool
+    ours_singular, ours_converged, flat : bool
+        What the fit made here says of its optimum, and `is_flat`.
 
     Returns
     -------
@@ -126,19 +134,26 @@ def judged_warnings(words, default_gap, tolerance, ours_singular, ours_converged
     """
     found = []
     for text in words:
-        stopped_early = default_gap > tolerance
-        if "failed to converge" in text or "nearly unidentifiable" in text or "convergence code" in text:
-            if stopped_early:
-                judgement, why = RIGHT, f"the default fit lies {default_gap:.3g} above the optimum"
-            elif ours_converged:
-                judgement, why = FALSE, "the default fit is at the optimum: the exact gradient and curvature say so here"
-            else:
-                judgement, why = OTHER, "the fit made here has no certificate of convergence either"
-        elif "singular" in text:
-            same = ours_singular and not stopped_early
-            judgement, why = (RIGHT, "the fit made here is singular too") if same else (
-                (FALSE, "the covariance at the optimum has full rank") if not ours_singular else (RIGHT, "singular here too, at a lower criterion"))
-        else:
-            judgement, why = OTHER, ""
+        judgement, why = OTHER, ""
+        if "boundary (singular)" in text:
+            judgement, why = _of_singular(default_gap > tolerance, ours_singular)
+        elif any(word in text for word in CONVERGENCE_WORDS):
+            judgement, why = _of_convergence(default_gap, tolerance, ours_converged, flat)
         found.append({"text": text, "judgement": judgement, "why": why})
     return found
+
+
+def _of_singular(stopped_early, ours_singular):
+    if not ours_singular:
+        return FALSE, "the covariance at the optimum has full rank"
+    return RIGHT, "singular here too, at a lower criterion" if stopped_early else "the fit made here is singular too"
+
+
+def _of_convergence(default_gap, tolerance, ours_converged, flat):
+    if default_gap > tolerance:
+        return RIGHT, f"the default fit lies {default_gap:.3g} above the optimum"
+    if flat:
+        return RIGHT, "other estimates have the same criterion: the likelihood is flat"
+    if ours_converged:
+        return FALSE, "the default fit is at the optimum: the exact gradient and curvature say so here"
+    return OTHER, "the fit made here has no certificate of convergence either"

@@ -198,7 +198,7 @@ def _comparison(fit, answer, limits, method, seconds):
         "optimizers": {"default": theirs["default"]["criterion"]} | {f"{k}, tight": v for k, v in (answer["optimizers"] or {}).items()},
         "warnings": verdicts.judged_warnings(
             [said] if isinstance(said, str) else said, theirs["default"]["criterion"] - ours["criterion"], tolerance, ours["singular"],
-            fit.optinfo["status"] in ("converged", "singular")),
+            fit.optinfo["status"] in ("converged", "singular"), verdicts.is_flat(rows, lowest_alone)),
         "seconds": {"ours": seconds, "lme4": answer["seconds"]},
         "evaluations": {"ours": int(fit.optinfo["evaluations"]), "lme4": answer["default"]["evaluations"]},
         "ours": side(ours), "lme4": {point: None if them is None else side(them) for point, them in theirs.items()},
@@ -208,20 +208,24 @@ def _comparison(fit, answer, limits, method, seconds):
 
 def _excused(ours, theirs, method, scaled_df, limits):
     """Quantities that are not judged where they differ, with the reason: dict of quantity -> reason."""
+    found = {}
+    if theirs["at_ours"] is not None and theirs["at_ours"]["singular"] != ours["singular"]:
+        found["isSingular"] = ("lme4 compares elements of theta with 1e-4, which depends on the units of the predictors; at the theta "
+                               "found here it says otherwise than the standardized test used here")
     problem = next((them["problem"] for them in theirs.values() if them is not None and them["problem"]), None)
     if problem:
-        return dict.fromkeys(("df", "p-value"), f"lmerTest gave no degrees of freedom: {problem}")
+        return found | dict.fromkeys(("df", "t value", "p-value"), f"lmerTest gave no degrees of freedom: {problem}")
     if ours["singular"] and method == "Satterthwaite":
-        return dict.fromkeys(("df", "p-value"), "singular fit: lmerTest differentiates across the boundary, so its degrees of "
-                                                "freedom are not those of a covariance of this rank")
+        return found | dict.fromkeys(("df", "p-value"), "singular fit: lmerTest differentiates across the boundary, so its degrees of "
+                                                        "freedom are not those of a covariance of this rank")
     if scaled_df is not None:
         apart = np.abs(np.atleast_1d(scaled_df) / ours["coefficients"]["df"] - 1.0).max()
         if apart <= limits["df"]:
             theirs_df = ", ".join(f"{value:.5g}" for value in theirs["at_ours"]["coefficients"]["df"][:4])
-            return dict.fromkeys(("df", "p-value"), (
+            found |= dict.fromkeys(("df", "p-value"), (
                 f"lmerTest's differences by theta lose their digits here (df {theirs_df}); the same derivatives of lme4's functions "
                 f"in steps of equal scale give the degrees of freedom found here, to {apart:.1e}"))
-    return {}
+    return found
 
 
 def _refused(base, ours, theirs):
