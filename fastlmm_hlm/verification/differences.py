@@ -140,8 +140,7 @@ def _of_variances(ours, theirs, sizes):
     found = {"VarCorr": _worst(variances), "theta": math.inf}
     if len(ours["theta"]) == len(theirs["theta"]):
         # At a singular covariance several theta give the same one; VarCorr compares that.
-        singular = ours["singular"] and theirs["singular"]
-        found["theta"] = math.nan if singular else _worst((ours["theta"] - theirs["theta"]) / _theta_scale(theirs["theta"], sizes))
+        found["theta"] = math.nan if ours["singular"] else _worst((ours["theta"] - theirs["theta"]) / _theta_scale(theirs["theta"], sizes))
     return found
 
 

@@ -1,7 +1,8 @@
 # lme4_answers.R: one model in lme4, and what lme4 says of it at three points.
 #
 #   default   lmer() as it is called without further arguments
-#   refit     lme4's optimizers with tight tolerances, from the optimum that the default fit reports
+#   refit     lme4's optimizers with tight tolerances, from the optimum that the default fit reports; where that is
+#             the optimum but for digits, Newton steps on lme4's own deviance function follow
 #   at_ours   no optimizer: lme4's own deviance function, and its results, at a theta that is given
 #
 # The environment holds the data as `frame`.  Each object of lme4 made from one deviance function shares
@@ -15,6 +16,10 @@ local({
         nlminbwrap = list(rel.tol = 1e-14, abs.tol = 0, x.tol = 1e-12, eval.max = 1e5, iter.max = 1e5)
     )
     SHORT <- 1
+    # Closer to the theta found here than this, in scaled coordinates, nothing is left to be gained.
+    CLOSE <- 1e-7
+    NEWTON_STEPS <- 8L
+    STEPS <- list(eps = 0.05, d = 0.05, zero.tol = Inf)
 
     model_call <- function(what, env, settings) {
         arguments <- list(formula = as.formula(settings$formula, env), data = quote(frame), REML = settings$REML)
@@ -101,10 +106,9 @@ local({
             s2 <- (rho$resp$wrss() + rho$pp$sqrL(1)) / df_N
             list(value = value, variances = s2 * diag(rho$pp$unsc()))
         }
-        steps <- list(eps = 0.05, d = 0.05, zero.tol = Inf)
         zero <- numeric(length(theta))
-        D <- numDeriv::hessian(function(w) at(w)$value, zero, method.args = steps)
-        G <- numDeriv::jacobian(function(w) at(w)$variances, zero, method.args = steps)
+        D <- numDeriv::hessian(function(w) at(w)$value, zero, method.args = STEPS)
+        G <- numDeriv::jacobian(function(w) at(w)$variances, zero, method.args = STEPS)
         f <- at(zero)$variances
         as.vector(2 * f^2 / (2 * rowSums(G * t(solve(D, t(G)))) + 2 * f^2 / df_N))
     }
@@ -125,6 +129,34 @@ local({
         list(theta = theta, criterion = devfun(theta))
     }
 
+    # Newton steps in scaled coordinates.  An optimizer that compares values stops where these stop changing, at
+    # half the digits of theta; differences over wide steps see the gradient beyond that.
+    newton_from <- function(theta, scale, devfun, lower) {
+        f <- function(w) devfun(as.vector(theta + scale %*% w))
+        w <- numeric(length(theta))
+        value <- f(w)
+        for (step in seq_len(NEWTON_STEPS)) {
+            centre <- w
+            local_f <- function(v) f(centre + v)
+            gradient <- numDeriv::grad(local_f, 0 * w, method.args = STEPS)
+            curvature <- eigen(numDeriv::hessian(local_f, 0 * w, method.args = STEPS), symmetric = TRUE)
+            size <- pmax(abs(curvature$values), 1e-7 * max(abs(curvature$values)))
+            move <- -as.vector(curvature$vectors %*% (crossprod(curvature$vectors, gradient) / size))
+            if (f(w + move) > value + 1e-12 * abs(value)) break
+            w <- w + move
+            value <- f(w)
+            if (max(abs(move)) < CLOSE / 10) break
+        }
+        found <- as.vector(theta + scale %*% w)
+        # lme4's side of a boundary, and exactly on it if nothing is lost by that
+        found <- ifelse(lower == 0 & found < 0, 0, found)
+        at <- devfun(found)
+        for (j in which(lower == 0 & found < 1e-3)) {
+            if (devfun(replace(found, j, 0)) <= at + 1e-9) found[j] <- 0
+        }
+        list(theta = found, criterion = devfun(found))
+    }
+
     function(env, settings, ours) {
         default <- default_fit(env, settings)
         parts <- suppressMessages(suppressWarnings(eval(model_call(quote(lme4::lFormula), env, settings), env)))
@@ -141,8 +173,20 @@ local({
             searches[["bobyqa from lme4's first start"]] <- search_from(parts$reTrms$theta, "bobyqa", devfun, lower)
         }
         searches <- Filter(Negate(is.null), searches)
+        best <- function() {
+            criteria <- vapply(searches, `[[`, 0, "criterion")
+            if (length(criteria) && min(criteria) <= start) searches[[which.min(criteria)]]$theta else theirs
+        }
+        refit <- best()
+        if (!is.null(ours$scale) && requireNamespace("numDeriv", quietly = TRUE) && abs(lowest() - ours$criterion) <= ours$tolerance &&
+            max(abs(solve(ours$scale, refit - ours$theta))) > CLOSE) {
+            polished <- tryCatch(newton_from(refit, ours$scale, devfun, lower), error = function(e) NULL)
+            if (!is.null(polished) && polished$criterion <= lowest() + ours$tolerance / 100) {
+                searches[["Newton steps on lme4's function"]] <- polished
+                refit <- polished$theta
+            }
+        }
         criteria <- vapply(searches, `[[`, 0, "criterion")
-        best <- if (length(criteria) && min(criteria) <= start) searches[[which.min(criteria)]]$theta else theirs
 
         out <- list(
             default = c(answers(default$fit, env, settings, start),
@@ -150,13 +194,13 @@ local({
             seconds = default$seconds, warnings = default$warnings,
             optimizers = as.list(criteria)
         )
-        again <- fit_at(best, devfun, parts, call)
+        again <- fit_at(refit, devfun, parts, call)
         out$refit <- answers(again$fit, env, settings, again$criterion)
         if (!is.null(ours) && length(ours$theta) == length(theirs)) {
             there <- fit_at(ours$theta, devfun, parts, call)
             out$at_ours <- answers(there$fit, env, settings, there$criterion)
             table <- out$at_ours$coefficients$table
-            if (settings$ddf == "Satterthwaite" && !is.null(ours$scale) && differs(table, ours$df)) {
+            if (settings$ddf == "Satterthwaite" && !is.null(ours$df) && differs(table, ours$df)) {
                 df_N <- nobs(there$fit) - (if (settings$REML) length(ours$df) else 0)
                 out$scaled_df <- tryCatch(scaled_df(ours$theta, ours$scale, devfun, df_N), error = function(e) NULL)
             }

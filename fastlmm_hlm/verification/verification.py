@@ -217,9 +217,9 @@ def criterion_lines(record):
     """The criterion of both sides, at lme4's points and at ours."""
     found, name = record["criterion"], "REML criterion" if record["REML"] else "Deviance"
     rows = [("here", found["ours"]), ("lme4, at the theta found here", found["lme4_at_ours"]), ("lme4, default", found["lme4"])]
-    rows += [(f"lme4, {k}", v) for k, v in record["optimizers"].items() if k != "default"]
+    rows += [(f"lme4, {k}"[:60], v) for k, v in record["optimizers"].items() if k != "default"]
     rows.append(("lme4, started at the theta found here", found["lme4_started_from_ours"]))
-    return [f"{name}:", *(f"  {where:40} {value:.9f}" for where, value in rows if value is not None)]
+    return [f"{name}:", *(f"  {where:44} {value:.9f}" for where, value in rows if value is not None)]
 
 
 def warning_lines(record):

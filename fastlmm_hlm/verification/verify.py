@@ -71,14 +71,15 @@ def verify(
         R, rpy2, lme4, or lmerTest or pbkrtest if `ddf` needs them, is not installed; the message has the command.
     RowsNotKeptError
         For a fit that holds no data.
-    ArgumentError, DataError
-        For arguments and columns that do not exist or cannot be used.
+    ArgumentError, DataError, FormulaError
+        For arguments and columns that do not exist or cannot be used, and a formula that cannot be read.
     """
     method, limits = canonical_name(ddf, "verify"), checked_tolerances(tolerances)
     fit = None
     if hasattr(formula, "isLMM"):
         fit, settings = formula, _settings_of(formula, data)
     else:
+        parse_formula(formula)                          # a formula that cannot be read is an error before R is started
         settings = {"formula": formula, "data": data, "REML": REML, "weights": weights, "offset": offset, "subset": subset,
                     "contrasts": contrasts, "na_action": check_na_action(na_action), "control": control}
     versions = rsession.start(method)
@@ -161,8 +162,10 @@ def _asked(settings, source, fit, method, limits, versions):
         criterion = fit.deviance(REML=fit.isREML())
         ours = {"theta": np.asarray(fit.theta), "criterion": criterion, "tolerance": criterion_tolerance(limits, criterion)}
         scale = answers.theta_scale(answers.column_moments(fit))
-        if method == "Satterthwaite" and len(fit.fixef()) and not fit.isSingular() and scale is not None and len(scale) == len(fit.theta):
-            ours |= {"df": fit.summary(ddf=method).coefficients["df"].to_numpy(dtype=float), "scale": scale}
+        if scale is not None and len(scale) == len(fit.theta):
+            ours["scale"] = scale
+            if method == "Satterthwaite" and len(fit.fixef()) and not fit.isSingular():
+                ours["df"] = fit.summary(ddf=method).coefficients["df"].to_numpy(dtype=float)
     return rsession.call(env, for_r, ours)
 
 
@@ -195,7 +198,7 @@ def _comparison(fit, answer, limits, method, seconds):
             "lme4_at_ours": None if theirs["at_ours"] is None else theirs["at_ours"]["criterion"],
             "lme4_started_from_ours": answer.get("from_ours"),
         },
-        "optimizers": {"default": theirs["default"]["criterion"]} | {f"{k}, tight": v for k, v in (answer["optimizers"] or {}).items()},
+        "optimizers": {"default": theirs["default"]["criterion"]} | {k if k.startswith("Newton") else f"{k}, tight": v for k, v in (answer["optimizers"] or {}).items()},
         "warnings": verdicts.judged_warnings(
             [said] if isinstance(said, str) else said, theirs["default"]["criterion"] - ours["criterion"], tolerance, ours["singular"],
             fit.optinfo["status"] in ("converged", "singular"), verdicts.is_flat(rows, lowest_alone)),
