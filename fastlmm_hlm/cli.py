@@ -24,7 +24,7 @@ import scipy
 
 from fastlmm_hlm import __version__, datasets
 from fastlmm_hlm.api import lmer, lmerControl
-from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, FastlmmWarning
+from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, FastlmmWarning, RMissingError
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
@@ -34,7 +34,6 @@ from fastlmm_hlm.report.frames import ranef_text
 from fastlmm_hlm.report.plainvalues import plain_values
 from fastlmm_hlm.verification.models import read_models
 from fastlmm_hlm.verification.record import SCHEMA_OF_MANY
-from fastlmm_hlm.verification.rsession import RMissingError
 from fastlmm_hlm.verification.verify import verify
 
 PROGRAM = "fastlmm-hlm"

@@ -51,6 +51,10 @@ class RowsNotKeptError(FastlmmError, RuntimeError):
     """A result needs the rows of the data, which this fit no longer holds."""
 
 
+class RMissingError(FastlmmError, RuntimeError):
+    """R, rpy2 or a package of R that a comparison with lme4 needs is not installed, or does not start."""
+
+
 class FastlmmWarning(UserWarning):
     """Base class of every warning this package gives."""
 

@@ -7,17 +7,13 @@ import shutil
 
 import numpy as np
 
-from fastlmm_hlm.errors import FastlmmError
+from fastlmm_hlm.errors import FastlmmError, RMissingError
 
 SCRIPT = pathlib.Path(__file__).with_name("lme4_answers.R")
 DEBIAN = {"lme4": "r-cran-lme4", "lmerTest": "r-cran-lmertest", "pbkrtest": "r-cran-pbkrtest"}
 # What each method of degrees of freedom needs beside lme4.
 PACKAGES = {"lme4": ("lme4",), "Satterthwaite": ("lme4", "lmerTest"), "Kenward-Roger": ("lme4", "lmerTest", "pbkrtest")}
 _compiled = {}
-
-
-class RMissingError(FastlmmError, RuntimeError):
-    """R, rpy2 or a package of R that a comparison needs is not installed, or does not start."""
 
 
 class RRefusedError(FastlmmError, RuntimeError):
