@@ -152,3 +152,18 @@ def test_r_is_found_by_its_home_too(live_r, monkeypatch):
     monkeypatch.setenv("R_HOME", subprocess.run([shutil.which("R"), "RHOME"], capture_output=True, text=True, check=True).stdout.strip())
     monkeypatch.setenv("PATH", "")
     assert rsession.start("lme4")["lme4"] == live_r["lme4"]
+
+
+def test_what_the_page_shows_is_what_verify_prints(live_r, tmp_path):
+    folder = ROOT / "docs" / "verify_output"
+    subprocess.run([sys.executable, "-W", "ignore", str(folder / "make_verify_output.py"), str(tmp_path)], cwd=ROOT, check=True,
+                   env=os.environ | {"PYTHONPATH": "."})
+    names = sorted(path.name for path in folder.glob("*.txt"))
+    assert names == sorted(path.name for path in tmp_path.iterdir()) == ["calendar_year.txt", "sleepstudy.txt"]
+    page = (ROOT / "docs" / "verified_migration.md").read_text()
+    for name in names:
+        now, then = (path.read_text().splitlines() for path in (tmp_path / name, folder / name))
+        assert now[0] == then[0] and f"verify_output/{name}" in page
+        # the verdict of every quantity; differences are rounding, and depend on the machine
+        assert [line.split()[-2:] for line in now if line.endswith(("equal", "at ours"))] == [
+            line.split()[-2:] for line in then if line.endswith(("equal", "at ours"))]
