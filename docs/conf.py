@@ -30,7 +30,7 @@ copyright = author
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon",
               "docs.ext.api_entries", "docs.ext.mathml", "docs.ext.r_output"]
-exclude_patterns = ["_build", "README.md", "r_output", "ext"]
+exclude_patterns = ["_build", "README.md", "r_output", "verify_output", "ext"]
 
 # --- pages ------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from fastlmm_hlm.model.given import make_lmer
 from fastlmm_hlm.rbridge.handing import to_r
 from fastlmm_hlm.rbridge.reading import from_r, read_rdata, read_rds
 from fastlmm_hlm.sites import SiteCrossProducts, Study, lmer_from_crossproducts, site_crossproducts
+from fastlmm_hlm.verification.verify import verify
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
 
@@ -30,5 +31,5 @@ __all__ = [
     "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare", "from_r",
     "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer",
     "model_table", "pairs", "prepare", "read_rdata", "read_rds", "show_tests", "simulate_formula",
-    "site_crossproducts", "to_r", *_generics,
+    "site_crossproducts", "to_r", "verify", *_generics,
 ]

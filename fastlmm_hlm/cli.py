@@ -1,20 +1,21 @@
-"""The command line: fit a model to a file, and list the data sets.
+"""The command line: fit a model to a file, compare it with lme4, and list the data sets.
 
     fastlmm-hlm fit "score ~ days + (1 + days | class)" scores.csv
     fastlmm-hlm site study.json north.csv -o north.flmm
     fastlmm-hlm pool north.flmm south.flmm
+    fastlmm-hlm verify "score ~ days + (1 + days | class)" scores.csv --report out.html
     fastlmm-hlm datasets
     fastlmm-hlm to-r "score ~ days + (1 + days | class)" scores.csv model.rds
     fastlmm-hlm from-r model.rds
 
 Results go to stdout, warnings and errors to stderr.  Exit code 0: fitted; 1: the
 optimizer did not converge (or there is no optimum); 2: the command, the formula
-or the data cannot be used.
+or the data cannot be used.  verify: 0 verified; 1 not equal; 2 as above; 3 R or one
+of its packages is missing; 4 R refused the model.
 """
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import platform
@@ -27,7 +28,7 @@ import scipy
 
 from fastlmm_hlm import __version__, datasets
 from fastlmm_hlm.api import lmer, lmerControl
-from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, FastlmmWarning
+from fastlmm_hlm.errors import ArgumentError, DataError, FastlmmError, FastlmmWarning, RMissingError
 from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
@@ -38,9 +39,14 @@ from fastlmm_hlm.rbridge.reading import read_rds
 from fastlmm_hlm.report.frames import ranef_text
 from fastlmm_hlm.sites import SiteCrossProducts, lmer_from_crossproducts, site_crossproducts
 from fastlmm_hlm.sites.summing import as_study
+from fastlmm_hlm.report.plainvalues import plain_values
+from fastlmm_hlm.verification.models import read_models
+from fastlmm_hlm.verification.record import SCHEMA_OF_MANY
+from fastlmm_hlm.verification.verify import verify
 
 PROGRAM = "fastlmm-hlm"
 DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+DATA_HELP = "a .csv, .csv.gz, .tsv, .tsv.gz or .parquet file"
 MISSING = ["", "NA"]
 # Whole numbers that survive being read as numbers and written again: no leading zeros, at most 18 digits.
 PLAIN_INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
@@ -57,7 +63,7 @@ def main(arguments=None):
     Returns
     -------
     int
-        Exit code 0, 1 or 2.
+        Exit code.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -70,7 +76,12 @@ def main(arguments=None):
         return 0
     except (FastlmmError, OSError) as error:
         print(f"{PROGRAM}: error: {_plain(error)}", file=sys.stderr)
-        return 1 if isinstance(error, ArithmeticError) else 2
+        return _exit_code(error)
+
+
+def _exit_code(error):
+    """Of a command that ended with an error."""
+    return 3 if isinstance(error, RMissingError) else 1 if isinstance(error, ArithmeticError) else 2
 
 
 def _parser():
@@ -80,22 +91,26 @@ def _parser():
 
     fit = commands.add_parser("fit", help="fit a linear mixed model and print its summary")
     fit.add_argument("formula", metavar="FORMULA", help='such as "score ~ days + (1 + days | class)"')
-    fit.add_argument("data", metavar="DATA", help="a .csv, .csv.gz, .tsv, .tsv.gz or .parquet file")
-    fit.add_argument("--ml", action="store_true", help="maximize the likelihood instead of the restricted one")
-    fit.add_argument("--weights", metavar="W", help="prior weights: a column or an expression in columns")
-    fit.add_argument("--offset", metavar="O", help="known part of the predictor: a column or an expression")
-    fit.add_argument("--subset", metavar="S", help='rows to use: a condition such as "days >= 2"')
-    fit.add_argument("--contrasts", metavar="F=CODING", nargs="+", action="extend", default=[],
-                     help="coding of factors, such as sex=contr.sum")
+    fit.add_argument("data", metavar="DATA", help=DATA_HELP)
+    _add_model_arguments(fit)
     fit.add_argument("--optimizer", choices=OPTIMIZERS, default="newton")
-    fit.add_argument("--ddf", choices=METHODS, default=METHODS[0],
-                     help="degrees of freedom of the t-tests; lme4 gives neither them nor p-values")
     fit.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     fit.add_argument("--ranef", action="store_true", help="also give the random effects")
     fit.add_argument("--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
     fit.set_defaults(run=run_fit)
 
     _add_sites(commands)
+    verify = commands.add_parser("verify", help="fit a model here and in R's lme4, and compare every number")
+    verify.add_argument("formula", metavar="FORMULA", nargs="?", help="as in fit")
+    verify.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
+    _add_model_arguments(verify)
+    verify.add_argument("--models", metavar="FILE", type=pathlib.Path, help="verify the models of a TOML file instead, one line each")
+    verify.add_argument("--tolerance", metavar="QUANTITY=VALUE", nargs="+", action="extend", default=[],
+                        help="largest difference that counts as equal, such as theta=1e-3")
+    verify.add_argument("--report", metavar="FILE", type=pathlib.Path,
+                        help="write a page with pictures there; with --models a folder, one page each")
+    verify.add_argument("--json", metavar="FILE", nargs="?", const="-", help="write everything as JSON; without FILE to stdout instead of the table")
+    verify.set_defaults(run=run_verify)
 
     listing = commands.add_parser("datasets", help="list the data sets of the package, or write one as CSV")
     listing.add_argument("name", metavar="NAME", nargs="?", help="write this one to stdout")
@@ -137,6 +152,18 @@ def _add_r_commands(commands):
     reading.add_argument("model", metavar="MODEL.rds", type=pathlib.Path)
     reading.add_argument("--ddf", choices=METHODS, default=METHODS[0], help="degrees of freedom of the t-tests")
     reading.set_defaults(run=run_from_r)
+
+
+def _add_model_arguments(parser):
+    """What fit and verify share."""
+    parser.add_argument("--ml", action="store_true", help="maximize the likelihood instead of the restricted one")
+    parser.add_argument("--weights", metavar="W", help="prior weights: a column or an expression in columns")
+    parser.add_argument("--offset", metavar="O", help="known part of the predictor: a column or an expression")
+    parser.add_argument("--subset", metavar="S", help='rows to use: a condition such as "days >= 2"')
+    parser.add_argument("--contrasts", metavar="F=CODING", nargs="+", action="extend", default=[],
+                        help="coding of factors, such as sex=contr.sum")
+    parser.add_argument("--ddf", choices=METHODS, default=METHODS[0],
+                        help="degrees of freedom of the t-tests; lme4 gives neither them nor p-values")
 
 
 # --- commands ------------------------------------------------------------------
@@ -214,6 +241,88 @@ def run_from_r(options):
     return 0
 
 
+def run_verify(options):
+    """fastlmm-hlm verify; returns the exit code."""
+    if (options.models is None) == (options.formula is None):
+        raise ArgumentError("verify: give FORMULA and DATA, or --models FILE.")
+    if options.models is not None:
+        return _verify_models(options)
+    if options.data is None:
+        raise ArgumentError(f"verify: DATA is missing after the formula {options.formula!r} (put --json alone at the end).")
+    _check_folders(options)
+    result = verify(
+        options.formula, _data_for(options.formula, options.data), REML=not options.ml, weights=options.weights, offset=options.offset,
+        subset=options.subset, contrasts=_contrasts(options.contrasts) or None, ddf=options.ddf, tolerances=_tolerances(options.tolerance),
+    )
+    if options.report is not None:
+        result.to_html(options.report)
+    _write_json(options.json, result.to_json())
+    if options.json != "-":
+        sys.stdout.write(f"{result}")
+    sys.stdout.flush()
+    return result.exit_code
+
+
+def _verify_models(options):
+    """The models of a TOML file, one line each; an error in one does not stop the others."""
+    models = read_models(options.models)
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)
+    records, codes = [], []
+    for model in models:
+        arguments = {name: value for name, value in model.items() if name not in ("id", "formula", "data")}
+        try:
+            result = verify(model["formula"], _data_for(model["formula"], model["data"]), **arguments)
+        except RMissingError:
+            raise
+        except (FastlmmError, OSError) as error:
+            line, record, code = f"{model['id']:24} ERROR: {_plain(error)}", {"error": _plain(error)}, _exit_code(error)
+        else:
+            line, record, code = result.line(model["id"]), result.record, result.exit_code
+            if options.report is not None:
+                result.to_html(options.report / f"{model['id']}.html")
+        codes.append(code)
+        records.append({"id": model["id"], "exit_code": code} | record)
+        print(line, file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
+    counted = f"{len(models)} model{'s'[: len(models) != 1]}, {codes.count(0)} verified"
+    print(counted, file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
+    _write_json(options.json, json.dumps({"schema": SCHEMA_OF_MANY, "models": records}, indent=2, allow_nan=False) + "\n")
+    return next((code for code in (2, 4, 1) if code in codes), 0)
+
+
+def _data_for(formula, path):
+    """The table of a formula that may be one that only R can read."""
+    try:
+        ids = id_columns(parse_formula(formula))
+    except FastlmmError:
+        ids = ()
+    return read_table(path, ids)
+
+
+def _check_folders(options):
+    for name, path in (("report", options.report), ("json", options.json)):
+        if path not in (None, "-") and not pathlib.Path(path).absolute().parent.is_dir():
+            raise ArgumentError(f"--{name} {path}: there is no folder {pathlib.Path(path).absolute().parent}; make it first.")
+
+
+def _write_json(path, text):
+    if path == "-":
+        sys.stdout.write(text)
+    elif path is not None:
+        pathlib.Path(path).write_text(text, encoding="utf-8")
+
+
+def _tolerances(pairs):
+    found = {}
+    for pair in pairs:
+        quantity, equals, value = pair.partition("=")
+        try:
+            found[quantity] = float(value)
+        except ValueError:
+            raise ArgumentError(f"--tolerance {pair}: expected QUANTITY=VALUE, such as theta=1e-3.") from None
+    return found
+
+
 def run_datasets(options):
     """fastlmm-hlm datasets; returns 0."""
     if options.name is not None:
@@ -280,20 +389,7 @@ def fit_record(fit, with_ranef=False, ddf=METHODS[0]):
     }
     if with_ranef:
         record["ranef"] = fit.ranef().to_frame().to_dict("records")
-    return _plain_values(record)
-
-
-def _plain_values(value):
-    """The same in types that JSON has; what is not finite or missing becomes None."""
-    if isinstance(value, dict):
-        return {str(key): _plain_values(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain_values(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return plain_values(record)
 
 
 # --- reading -------------------------------------------------------------------

@@ -55,8 +55,8 @@ class RowsNotKeptError(FastlmmError, RuntimeError):
     """A result needs the rows of the data, which this fit no longer holds."""
 
 
-class NoRError(FastlmmError, RuntimeError):
-    """R, rpy2 or an R package is needed and is not there."""
+class RMissingError(FastlmmError, RuntimeError):
+    """R, rpy2 or an R package is needed and is not installed, or does not start."""
 
 
 class FastlmmWarning(UserWarning):

@@ -47,7 +47,7 @@ def to_r(fit, name=None, path=None, *, lmerTest=False, data_name=None):  # noqa:
 
     Raises
     ------
-    NoRError
+    RMissingError
         If R, rpy2 or lme4 is missing.
     ArgumentError
         For names that R does not have, and for covariances that R's lme4 does not.

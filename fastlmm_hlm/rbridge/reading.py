@@ -36,7 +36,7 @@ def read_rds(path, data=None):
 
     Raises
     ------
-    NoRError
+    RMissingError
         If R, rpy2 or lme4 is missing.
     DataError
         If the file cannot be read, holds no model or one of another kind, or if R's matrices cannot be made again here
@@ -63,7 +63,7 @@ def read_rdata(path, data=None):
 
     Raises
     ------
-    NoRError, DataError, FileNotFoundError
+    RMissingError, DataError, FileNotFoundError
         As `read_rds`.
     """
     caller, path = "read_rdata", _existing(path)
@@ -86,7 +86,7 @@ def from_r(model, data=None):
 
     Raises
     ------
-    NoRError, DataError
+    RMissingError, DataError
         As `read_rds`.
     """
     caller, r = "from_r", session()

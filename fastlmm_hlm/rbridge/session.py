@@ -5,7 +5,7 @@ import functools
 import os
 import pathlib
 
-from fastlmm_hlm.errors import DataError, NoRError
+from fastlmm_hlm.errors import DataError, RMissingError
 
 FOLDER = pathlib.Path(__file__).parent
 FILES = ("read.R", "hand.R")
@@ -111,21 +111,21 @@ def session():
 
     Raises
     ------
-    NoRError
+    RMissingError
         Saying which of rpy2, R and lme4 is missing, and how to get it.
     """
     try:
         import rpy2
     except ImportError as problem:
-        raise NoRError(f"rpy2 is not installed, so R cannot be asked. {HOW}") from problem
+        raise RMissingError(f"rpy2 is not installed, so R cannot be asked. {HOW}") from problem
     try:
         with library_path_kept():
             import rpy2.robjects as robjects
     except Exception as problem:         # whatever rpy2 raises: it depends on its version and on R's
-        raise NoRError(f"rpy2 {getattr(rpy2, '__version__', '')} is installed but cannot start R ({problem}). Is R installed and on the "
+        raise RMissingError(f"rpy2 {getattr(rpy2, '__version__', '')} is installed but cannot start R ({problem}). Is R installed and on the "
                        f"PATH? In Debian and Ubuntu: apt install r-base-core r-cran-lme4. {HOW}") from problem
     if not robjects.r('(requireNamespace("lme4", quietly = TRUE))')[0]:
-        raise NoRError("R started, but its package lme4 is not installed; in R: install.packages(\"lme4\"), or in Debian and Ubuntu: "
+        raise RMissingError("R started, but its package lme4 is not installed; in R: install.packages(\"lme4\"), or in Debian and Ubuntu: "
                        f"apt install r-cran-lme4. {HOW}")
     robjects.r('requireNamespace("lmerTest", quietly = TRUE)')        # for its class of models, where it is installed
     return Session(robjects)

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from fastlmm_hlm.errors import NoRError
+from fastlmm_hlm.errors import RMissingError
 from fastlmm_hlm.rbridge.session import session
 from fastlmm_hlm.rbridge.values import plain
 from parity.cases import FOLDER, all_cases
@@ -53,7 +53,7 @@ class Lme4:
 def lme4():
     try:
         session()
-    except NoRError as problem:
+    except RMissingError as problem:
         if os.environ.get("FASTLMM_REQUIRE_R") == "1":
             pytest.fail(f"FASTLMM_REQUIRE_R=1, but: {problem}")
         pytest.skip(str(problem))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastlmm_hlm import datasets, from_r, read_rdata, read_rds, to_r
-from fastlmm_hlm.errors import ArgumentError, DataError, NoRError
+from fastlmm_hlm.errors import ArgumentError, DataError, RMissingError
 from fastlmm_hlm.rbridge import session as starting
 
 
@@ -21,10 +21,10 @@ def run_without(program, **environment):
 
 ASK = """
 from fastlmm_hlm import read_rds
-from fastlmm_hlm.errors import NoRError
+from fastlmm_hlm.errors import RMissingError
 try:
     read_rds("pyproject.toml")
-except NoRError as error:
+except RMissingError as error:
     print(error)
 """
 
@@ -33,7 +33,7 @@ def test_a_missing_rpy2_is_named(monkeypatch):
     starting.session.cache_clear()
     monkeypatch.setitem(sys.modules, "rpy2", None)
     try:
-        with pytest.raises(NoRError, match=r"rpy2 is not installed.*pip install 'fastlmm_hlm\[r\]'"):
+        with pytest.raises(RMissingError, match=r"rpy2 is not installed.*pip install 'fastlmm_hlm\[r\]'"):
             read_rds("pyproject.toml")
     finally:
         starting.session.cache_clear()
