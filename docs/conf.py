@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 # Kernels with these settings, whatever those of the person are who builds the site.
+os.environ.pop("MPLBACKEND", None)
 os.environ["IPYTHONDIR"] = str(ROOT / "docs" / "_build" / "ipython")
 PROFILE = ROOT / "docs" / "_build" / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)

@@ -33,21 +33,26 @@ def hlm_resid(fit, level=1, standardize=False, include_ls=True):
     DataFrame
         level=1: response, predictors and groups of the rows used, then
 
-        .resid, .fitted         y - offset - X beta - Z b, and its complement (.std.resid: over sigma sqrt((1 - h) / w))
-        .ls.resid, .ls.fitted   least squares in each level of the finest grouping factor alone, on all columns
-                                of X and Z that its rows tell apart: free of the random effects (Hilden-Minton 1995)
-                                (.std.ls.resid: over sigma sqrt((1 - h) / w) with h of that fit; .semi.ls.resid)
-        .mar.resid, .mar.fitted y - offset - X beta, and its complement (.chol.mar.resid: times the inverse of
-                                the lower triangular root of V; .sym.mar.resid: of the symmetric one, for crossed
-                                factors and more rows than a triangular root is made for)
+        .resid, .fitted
+            y - offset - X beta - Z b, and its complement (.std.resid: over sigma sqrt((1 - h) / w))
+        .ls.resid, .ls.fitted
+            least squares in each level of the finest grouping factor alone, on all columns
+            of X and Z that its rows tell apart: free of the random effects (Hilden-Minton 1995)
+            (.std.ls.resid: over sigma sqrt((1 - h) / w) with h of that fit; .semi.ls.resid)
+        .mar.resid, .mar.fitted
+            y - offset - X beta, and its complement (.chol.mar.resid: times the inverse of
+            the lower triangular root of V; .sym.mar.resid: of the symmetric one, for crossed
+            factors and more rows than a triangular root is made for)
 
         A grouping factor: its levels, the columns that are constant in each of them, and for every random effect
 
-        .ranef.x                conditional mode (.std.ranef.x: over the root of sigma^2 Psi - condVar, its variance
-                                over samples with beta known)
-        .ls.x                   (Z'WZ)^-1 Z'W(y - offset - X beta) of the level: the same without shrinkage;
-                                NaN where its rows do not determine them all
-                                (.std.ls.x: over the root of sigma^2 (Psi + (Z'WZ)^-1); models with one factor)
+        .ranef.x
+            conditional mode (.std.ranef.x: over the root of sigma^2 Psi - condVar, its variance
+            over samples with beta known)
+        .ls.x
+            (Z'WZ)^-1 Z'W(y - offset - X beta) of the level: the same without shrinkage;
+            NaN where its rows do not determine them all
+            (.std.ls.x: over the root of sigma^2 (Psi + (Z'WZ)^-1); models with one factor)
 
         with "intercept" for "(Intercept)".
 

@@ -82,17 +82,24 @@ def check_model(fit, panels=None, *, predictive=False, nsim=30, seed=None, ax=No
 
     Each panel has the picture and, in its second line, a number:
 
-    linearity       residuals against the fixed part of the fitted values; their local mean
-                    should stay at 0 (against the whole they rise by shrinkage alone)
-    homogeneity     scale-location; the p-value is that of `check_heteroscedasticity`
-    influence       leverage and standardized residual with contours of Cook's
-                    distance; rows that `check_outliers` finds
-    collinearity    variance inflation of each term (`check_collinearity`) with 95% intervals
-    normality       quantile plot of the standardized residuals with a simultaneous
-                    95% band; the p-value is that of `check_normality`
-    random effects  quantile plot of each random effect, with Shapiro and Wilk's test of
-                    the conditional modes (above 5,000 levels D'Agostino and Pearson's); at most six
-    predictive      density of the response before simulated ones, on request
+    linearity
+        residuals against the fixed part of the fitted values; their local mean
+        should stay at 0 (against the whole they rise by shrinkage alone)
+    homogeneity
+        scale-location; the p-value is that of `check_heteroscedasticity`
+    influence
+        leverage and standardized residual with contours of Cook's
+        distance; rows that `check_outliers` finds
+    collinearity
+        variance inflation of each term (`check_collinearity`) with 95% intervals
+    normality
+        quantile plot of the standardized residuals with a simultaneous
+        95% band; the p-value is that of `check_normality`
+    random effects
+        quantile plot of each random effect, with Shapiro and Wilk's test of
+        the conditional modes (above 5,000 levels D'Agostino and Pearson's); at most six
+    predictive
+        density of the response before simulated ones, on request
 
     Parameters
     ----------
