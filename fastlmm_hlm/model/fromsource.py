@@ -13,7 +13,7 @@ from fastlmm_hlm.model.fitting import Fitted, estimable_design, solve, threads_o
 
 
 def fit_source(settings):
-    """Read the source of the settings twice and fit.
+    """Read the source of the settings and fit.
 
     Returns
     -------
