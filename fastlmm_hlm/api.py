@@ -34,7 +34,8 @@ def lmer(
         pandas, polars, pyarrow, or anything narwhals understands; or a dict of columns.  A path to
         Parquet, CSV or Feather files (a file, a folder, a pattern, or a list), a pyarrow dataset, a
         DuckDB relation, a polars LazyFrame, or a function that gives data frames one after the other
-        is read block by block, twice, and may be larger than memory.
+        is read block by block, twice, and may be larger than memory.  A Dask or Spark DataFrame is
+        summed by the workers, where its partitions lie.
     REML : bool
         Maximize the restricted likelihood (default) or the likelihood.
     weights : str or array, optional
