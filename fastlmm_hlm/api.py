@@ -35,7 +35,8 @@ def lmer(
         Parquet, CSV or Feather files (a file, a folder, a pattern, or a list), a pyarrow dataset, a
         DuckDB relation, a polars LazyFrame, or a function that gives data frames one after the other
         is read block by block, once or, where the formula needs it, twice, and may be larger than memory;
-        so may a `Store` that `prepare` wrote.
+        so may a `Store` that `prepare` wrote.  A Dask or Spark DataFrame is summed by the workers, where
+        its partitions lie.
     REML : bool
         Maximize the restricted likelihood (default) or the likelihood.
     weights : str or array, optional

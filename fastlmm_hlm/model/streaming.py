@@ -169,7 +169,7 @@ def stream(fit, what="fitted", *, out, type="response", scaled=False, re_form=No
     what : {"fitted", "residuals", "predict"}
         "predict" with ``re_form="NA"`` leaves the random effects out.
     out : path
-        The file; it takes its name when it is complete.  For a Dask DataFrame a folder, in which
+        The file; it takes its name when it is complete.  For a Dask or Spark DataFrame a folder, in which
         workers write one file per partition.
     type : {"response", "pearson", "deviance", "working"}
         Of residuals.

@@ -2,7 +2,12 @@
 
 import io
 import json
+import os
+import pathlib
 import pickle
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from blocks_of_school import arrays_of, cut, same_bits, scanned, school_data, summed
 
+from fastlmm_hlm import datasets
 from fastlmm_hlm.design.crossprod import choose_shift, cross_products
 from fastlmm_hlm.design.design import build_design
 from fastlmm_hlm.errors import ArgumentError, DataError
@@ -274,3 +280,17 @@ def test_factors_that_stop_being_nested_are_crossed(crossed, small_chunks):
     for found in (summed(plan, cut(data, [90])), halves[0].merge(halves[1]), again[1].merge(again[0])):
         for ours, theirs in zip(found.finish().pairs[0, 1], expected.pairs[0, 1]):
             np.testing.assert_allclose(ours, theirs, rtol=ROUNDING, atol=ROUNDING)
+
+
+def test_the_recipe_for_processes_in_the_documents_runs(tmp_path):
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "large_data.md").read_text(encoding="utf-8")
+    recipe = re.search(r"^```py\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)[1]
+    (tmp_path / "scores").mkdir()
+    data = datasets.load("classroom")
+    for i in range(3):
+        data.iloc[i::3].to_parquet(tmp_path / "scores" / f"{i}.parquet")
+    (tmp_path / "recipe.py").write_text(recipe)
+    root = pathlib.Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "recipe.py"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(len(data))
