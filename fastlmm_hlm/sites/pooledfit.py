@@ -131,6 +131,7 @@ def _pooled(study, sites):
     ones = ones_of(frame.x_names, frame.assign, frame.spec.fixed_recipe)
     own = [unions[factor.name] for factor in design.factors]
     products, x_centring, centrings = pooled_products(sites, own, design, ones)
+    _check_columns(design, products)
     factors = [replace(factor, codes=None, columns=None, centring=basis) for factor, basis in zip(design.factors, centrings)]
     weights = np.ones(1) if study.request.weights is not None else None
     design = replace(design, y=None, x_columns=None, weights=weights, offset=None, factors=factors, x_centring=x_centring)
@@ -146,6 +147,19 @@ def _pooled(study, sites):
     p, centre = products.p, x_centring.centre
     clear = p == 0 or clearly_independent(products.XyWXy[:p, :p], products.XyWXy.diagonal()[:p] + n * response.weight * centre**2)
     return plan, products, np.arange(p) if clear else independent_columns(triangle), triangle
+
+
+def _check_columns(design, products):
+    """Refuse columns of random effects that are zero in all rows: a fit in memory has none for a level that does not occur.
+
+    Raises
+    ------
+    DataError
+    """
+    for factor, G in zip(design.factors, products.ZtWZ):
+        for name, square in zip(factor.names, np.diagonal(G.sum(axis=0))):
+            if square == 0.0:
+                raise DataError(f"the random effect '{name}' of '{factor.name}' is zero in every row of all sites; if it is a level that does not occur, make the study without it.")
 
 
 def _response(sites, study):

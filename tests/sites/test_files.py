@@ -141,6 +141,9 @@ def test_files_that_do_not_belong_together_say_what_differs(parts, rows, study, 
     with pytest.raises(DataError, match="no row of any site has the level 'D' of 'sex'"):
         more = Study("score ~ sex + (1 | school)", factors={"sex": ["F", "M", "D"]})
         lmer_from_crossproducts([site_crossproducts(more, rows["north"], site="north")])
+    with pytest.raises(DataError, match="random effect 'sexD' of 'school' is zero in every row"):
+        more = Study("score ~ days + (0 + sex | school)", factors={"sex": ["F", "M", "D"]})
+        lmer_from_crossproducts([site_crossproducts(more, rows["north"], site="north")])
 
 
 def test_wrong_calls_are_refused(parts, rows, study):
