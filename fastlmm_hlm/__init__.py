@@ -14,6 +14,7 @@ from fastlmm_hlm.inference.powertests import fcompare
 from fastlmm_hlm.inference.rlrt import exactLRT, exactRLRT
 from fastlmm_hlm.inference.showtests import show_tests
 from fastlmm_hlm.inference.step import get_model
+from fastlmm_hlm.migrate import migrate
 from fastlmm_hlm.model.given import make_lmer
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
@@ -22,5 +23,5 @@ __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "cld", "compare_models", "compare_performance", "contrast", "datasets",
     "errors", "exactLRT", "exactRLRT", "fcompare", "get_model", "joint_tests", "lmList", "lmer", "lmerControl",
-    "make_lmer", "model_table", "pairs", "show_tests", "simulate_formula", *_generics,
+    "make_lmer", "migrate", "model_table", "pairs", "show_tests", "simulate_formula", *_generics,
 ]

@@ -170,3 +170,26 @@ def _row(their, our):
     else:
         verdict = LOWER if higher < 0 and -higher < abs(their["criterion"]) * 0.01 else DIFFERENT
     return [*row, apart_fixef, apart_se, apart_sd, verdict]
+
+
+def text_of(table):
+    """The comparison as text, with a sentence for what differs."""
+    if table.empty:
+        return "R leaves no fitted model (lmer) behind: there is nothing to compare."
+    lines = [table.to_string(float_format=lambda x: f"{x:.7g}", na_rep="-")]
+    lines.append(f"fixef: largest difference in standard errors (equal: <= {FIXEF_IN_SE:g}); se: relative (<= {SE_REL:g}); "
+                 f"sd: in units of sigma, correlations as they are (<= {SD_IN_SIGMA:g}); criterion: <= {CRITERION_ABS:g}.")
+    for name, row in table.iterrows():
+        if row["verdict"] == LOWER:
+            lines.append(f"{name}: Python's criterion is {row['criterion_R'] - row['criterion_Python']:.3g} lower than R's; lme4 stopped "
+                         "before its optimum. Try another optimizer or allFit() there.")
+        elif row["verdict"] == DIFFERENT:
+            lines.append(f"{name}: the models differ; compare their data, formulas and contrasts.")
+        elif row["verdict"] == MISSING:
+            lines.append(f"{name}: R has this model and Python has not; see the marks in the script.")
+    return "\n".join(lines)
+
+
+def exit_code(table):
+    """0 if every model of R is there and equal, else 1."""
+    return int(bool(len(table)) and bool((table["verdict"] != SAME).any()))

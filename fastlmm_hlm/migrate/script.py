@@ -24,6 +24,8 @@ class Migration:
         (``# CHANGED``).
     marked : list of (int, str)
         Line and reason of each statement that stays in R (``# NOT TRANSLATED``).
+    variables : dict
+        Names of variables in R -> in Python.
     """
 
     text: str
@@ -31,6 +33,7 @@ class Migration:
     translated: int
     changed: int
     marked: list
+    variables: dict
 
     def __str__(self):
         return self.text
@@ -98,7 +101,7 @@ def migrate(script, parser=None, folder=None):
     writer.run()
     text = _layout(_imports(t), [line for chunk in writer.chunks for line in chunk])
     ast.parse(text)
-    return Migration(text, len(tree.statements), writer.translated, writer.changed, sorted(writer.marks))
+    return Migration(text, len(tree.statements), writer.translated, writer.changed, sorted(writer.marks), dict(t.own))
 
 
 def _imports(t):
