@@ -47,6 +47,8 @@ def _to_name(t, name, node):
     if value.kind == "function":
         raise Untranslated("another name for a function")
     code = value.code
+    if isinstance(node, tree.Name) and node.name == name and t.loads and t.loads[-1].startswith(f"{value.code} = "):
+        return []
     if isinstance(node, tree.Name) and value.kind in ("frame", "list", "column", "series", "table", "numbers", "texts"):
         code = f"{value.bound(ATOM)}.copy()"
     if value.kind == "mask":
@@ -92,9 +94,7 @@ def _to_part(t, base, key, node, single=False):
     if variable is None:
         if t.shipped(base.name) is None:
             raise Untranslated(f"{base.name} is not defined in the script")
-        lines = _to_name(t, base.name, base)
-        lines[0] = lines[0].removesuffix(".copy()")
-        return lines + _to_part(t, base, key, node, single)
+        return _to_part(t, base, key, node, single)
     holder = t.read(variable)
     if holder.kind == "frame":
         return _to_column(t, base.name, variable, key, node)

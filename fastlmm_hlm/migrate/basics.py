@@ -36,7 +36,8 @@ def options(t, args, name):
             if len(codings) != 2 or codings[1] != "contr.poly" or codings[0] not in ("contr.treatment", "contr.sum", "contr.helmert", "contr.SAS"):
                 raise Untranslated("these contrasts")
             t.contrasts = None if codings[0] == "contr.treatment" else codings[0]
-            t.note(f"R: options(contrasts = {codings[0]}, {codings[1]}); the models below say so with contrasts=.")
+            shown = "; the models below say so with contrasts=." if t.contrasts else ", the default."
+            t.note(f"R: options(contrasts = c({codings[0]}, {codings[1]})){shown}")
         else:
             raise Untranslated(f"the option {arg.name}")
     return NOTHING
@@ -150,6 +151,8 @@ def piece(value, digits):
     """Part of an f-string."""
     if value.kind == "text" and isinstance(value.info, str) and value.code.startswith('"'):
         return value.code[1:-1].replace("{", "{{").replace("}", "}}")
+    if value.code.startswith('f"') and value.prec == ATOM and value.kind == "text":
+        return value.code[2:-1]
     if value.kind in ("text", "formula"):
         inner = value.code
     elif value.kind == "number":

@@ -1,6 +1,7 @@
 """Calls on data: reading, columns, rows, averages by group."""
 
 from fastlmm_hlm.migrate import conditions, expressions, indexing, tree
+from fastlmm_hlm.migrate.assignments import column_value
 from fastlmm_hlm.migrate.models import number
 from fastlmm_hlm.migrate.readfiles import read_facts
 from fastlmm_hlm.migrate.registry import r
@@ -348,8 +349,6 @@ def mutate(t, args, name):
         base = Value("rows", "frame", info=facts) if parts and name == "mutate" or source is not frame else source
         with within(t, base):
             value = expressions.expression(t, arg.value)
-        from fastlmm_hlm.migrate.assignments import column_value
-
         code, kind = column_value(t, base, value)
         parts.append(f"{arg.name}=lambda rows: {code}" if base.code == "rows" else f"{arg.name}={code}")
         if name == "mutate":
@@ -365,6 +364,46 @@ def with_(t, args, name):
     frame = named(t.frame(args["data"], whole=False))
     with within(t, frame):
         return expressions.block_value(t, args["expr"])
+
+
+@r("within", "data expr")
+def within_(t, args, name):
+    """One assignment after the other; R adds the new columns in the opposite order."""
+    frame = named(t.frame(args["data"]))
+    body = args["expr"].body if isinstance(args["expr"], tree.Block) else (args["expr"],)
+    parts, facts, names = [], frame.info, []
+    for part in body:
+        if not (isinstance(part, tree.Assign) and isinstance(part.target, tree.Name) and part.target.name.isidentifier()):
+            raise Untranslated("within() is translated for assignments to columns")
+        base = Value("rows", "frame", info=facts)
+        with within(t, base):
+            value = expressions.expression(t, part.value)
+        code, kind = column_value(t, base, value)
+        if part.target.name in names:
+            raise Untranslated("a column that is made twice")
+        names.append(part.target.name)
+        parts.append(f"{part.target.name}=lambda rows: {code}")
+        facts = facts.with_column(part.target.name, kind)
+    return Value(f"{frame.code}.assign({', '.join(parts)})", "frame", info=facts)
+
+
+@r("data.frame", "...")
+def data_frame(t, args, name):
+    parts, kinds = [], {}
+    for arg in args["..."]:
+        if arg.name in (None, "stringsAsFactors", "check.names", "row.names"):
+            raise Untranslated("data.frame() is translated for named vectors")
+        value = expressions.expression(t, arg.value)
+        if value.kind not in ("number", "text", "numbers", "texts"):
+            raise Untranslated("data.frame() of these is not known here")
+        parts.append((value.literal if value.kind in ("numbers", "texts") else value.code, value, arg.name))
+        kinds[arg.name] = "text" if value.kind in ("text", "texts") else "number"
+    lengths = {len(value.items) if value.items else value.info for _, value, _ in parts if value.kind in ("numbers", "texts")}
+    if len(lengths) != 1 or not (isinstance(next(iter(lengths)), (int, tuple))):
+        raise Untranslated("R recycles columns of different lengths")
+    t.imports.add("pd")
+    pairs = ", ".join(f"{expressions.text(column).code}: {code}" for code, _, column in parts)
+    return Value(f"pd.DataFrame({{{pairs}}})", "frame", info=Frame(kinds, True))
 
 
 @r("na.omit drop_na", "x")

@@ -4,7 +4,7 @@ from fastlmm_hlm.migrate import expressions, tree
 from fastlmm_hlm.migrate.deparse import deparse, function_names, names_in
 from fastlmm_hlm.migrate.registry import r
 from fastlmm_hlm.migrate.translation import truth
-from fastlmm_hlm.migrate.values import Fit, Frame, Untranslated, Value
+from fastlmm_hlm.migrate.values import Fit, Frame, Untranslated, Value, Variable
 
 OPTIMIZERS = {"bobyqa": "bobyqa", "Nelder_Mead": "nelder_mead"}
 
@@ -63,7 +63,7 @@ def lmer(t, args, name):
     if "verbose" in args:
         parts.append(f"verbose={expressions.expression(t, args['verbose']).code}")
     tested = bool(t.libraries & {"lmerTest", "afex"})
-    return made(t, "lmer", *parts, kind="fit", info=Fit(formula.info, tested, data.code))
+    return made(t, "lmer", *parts, kind="fit", info=Fit(formula.info, tested, data.code, held(t, data.code), t.contrasts))
 
 
 def formula_of(t, node):
@@ -204,9 +204,31 @@ def update(t, args, name):
             parts.append(f"data={t.frame(arg.value).code}")
         else:
             raise Untranslated(f"update() with {arg.name}")
-    if t.contrasts and changed:
-        raise Untranslated("options(contrasts=) apply to new terms")
-    return made(t, "update", *parts, kind="fit", info=Fit(None if changed else fit.info.formula, fit.info.tested, fit.info.data))
+    if t.contrasts != fit.info.contrasts or (t.contrasts and changed):
+        raise Untranslated("update() fits again in R, with the options(contrasts=) of now")
+    data = fit.info.data
+    if not any(part.startswith("data=") for part in parts):
+        if data is None:
+            raise Untranslated("update() reads the data again in R; what they are now is not known here")
+        if held(t, data) is not fit.info.held:
+            now = held(t, data)
+            if now is None:
+                raise Untranslated(f"update() reads {data} again in R, and it is not translated")
+            if formula is not None or fit.info.formula is not None:
+                check_columns(t, Value("", "formula", info=None), t.read(now))
+            parts.append(f"data={data}")
+    else:
+        data = parts[-1].removeprefix("data=") if parts[-1].startswith("data=") else None
+    facts = Fit(None if changed else fit.info.formula, fit.info.tested, data, held(t, data), t.contrasts)
+    return made(t, "update", *parts, kind="fit", info=facts)
+
+
+def held(t, python):
+    """The variable that has this name in Python, as it is now."""
+    for variable in t.scope.values():
+        if isinstance(variable, Variable) and variable.python == python:
+            return variable
+    return None
 
 
 @r("refitML", "x")
@@ -242,11 +264,15 @@ def _simple(names):
     @r(names, "object ...")
     def result(t, args, name):
         if name == "step":
+            if not t.fit(args["object"]).info.tested:
+                raise Untranslated("without lmerTest, step() is that of lm()")
             return made(t, "step", t.fit(args["object"]).code) if not args["..."] else _refused(args["..."][0])
         if name == "get_model":
             inner = expressions.expression(t, args["object"])
             return made(t, "get_model", inner.code, kind="fit", info=Fit(None, True))
         fit = t.fit(args["object"])
+        if name in ("ranova", "rand") and not fit.info.tested:
+            raise Untranslated(f"{name}() is lmerTest's; library(lmerTest) comes before the fit there")
         if args["..."]:
             if name in ("AIC", "BIC") and all(arg.name is None for arg in args["..."]):
                 return _criteria(t, name, [tree.Arg(None, args["object"]), *args["..."]])
@@ -539,8 +565,6 @@ def apply_function(t, node, element, more=()):
 
 
 def _variable(element):
-    from fastlmm_hlm.migrate.values import Variable
-
     return Variable(element.code, element)
 
 

@@ -158,6 +158,7 @@ class Own:
     kinds: tuple | None = None
     result: Value | None = None
     failed: str | None = None
+    outside: dict | None = None          # variables of the session that it reads, as they were
     running: bool = False
 
     def call(self, t, python, node):
@@ -193,6 +194,10 @@ class Own:
         if self.kinds is not None:
             if kinds != self.kinds:
                 raise Untranslated(f"{self.name}() is called with other kinds of arguments than before")
+            for name, kind in self.outside.items():
+                now = t.scope.get(name)
+                if not isinstance(now, Variable) or _kind(now.value) != kind:
+                    raise Untranslated(f"{self.name}() reads {name}, which has changed its kind or is not translated since")
             return
         self.running = True
         outer, t.scope = t.scope, dict(t.scope)
@@ -209,6 +214,8 @@ class Own:
             own_notes, t.notes = t.notes, notes
         from fastlmm_hlm.migrate.writer import said
 
+        read = {node.name for node in self.node.body.walk() if isinstance(node, tree.Name)} - {param.name for param in self.node.params}
+        self.outside = {name: _kind(t.scope[name].value) for name in read if isinstance(t.scope.get(name), Variable)}
         self.kinds = kinds
         self.chunk[:] = [*said(own_notes, self.node.line), *lines]
 

@@ -34,13 +34,13 @@ class Translation:
         Data frames whose columns are meant by bare names, as in with() and subset(); the last one counts.
     imports : set of str
         pd, np, datasets, and names of fastlmm_hlm.
-    notes : list of str
-        What is to be said above the statement.
+    notes, loads : list of str
+        What is to be said above the statement, and data sets to be loaded before it.
     """
 
     def __init__(self, folder=None):
         self.folder = Path(folder) if folder is not None else None
-        self.scope, self.masking, self.imports, self.notes = {}, [], set(), []
+        self.scope, self.masking, self.imports, self.notes, self.loads = {}, [], set(), [], []
         self.libraries, self.contrasts, self.seed = set(), None, None
         self.assumed, self.own, self.changed = set(), {}, False
         self.taken = {*fastlmm_hlm.__all__}
@@ -54,7 +54,7 @@ class Translation:
     def restore(self, saved):
         (self.scope, self.masking, self.imports, self.libraries, self.contrasts, self.seed, self.assumed,
          self.changed) = (saved[0], *saved[1:])
-        self.notes = []
+        self.notes, self.loads = [], []
 
     # --- variables ----------------------------------------------------------------
 
@@ -126,7 +126,9 @@ class Translation:
         if name not in datasets.available() or not self.libraries & {"lme4", "lmerTest", "mlmRev", "afex"}:
             return None
         self.imports.add("datasets")
-        return Value(f'datasets.load("{name}")', "frame", info=shipped_facts(name))
+        python = self.assign(name, Value("", "frame", info=shipped_facts(name)))
+        self.loads.append(f'{python} = datasets.load("{name}")')
+        return self.read(self.scope[name])
 
     # --- what is said -----------------------------------------------------------------
 

@@ -84,11 +84,14 @@ class Mask:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model: its formula, if it is written out, whether lmerTest made it, and its data frame."""
+    """A fitted model: its formula, if it is written out, whether lmerTest made it, its data frame, what that held
+    when it was fitted, and the contrasts of options() at that time."""
 
     formula: object = None
     tested: bool = False
     data: str | None = None
+    held: object = field(default=None, compare=False)
+    contrasts: str | None = None
 
 
 @dataclass(frozen=True)

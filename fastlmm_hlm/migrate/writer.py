@@ -39,7 +39,9 @@ class Writer:
             self.chunks.append(self.between(last, node.line))
             lines = self.one(node)
             self.chunks.append(lines)
-            if lines and node.end in self.comments and not any(f.chunk is lines for f in self.functions):
+            ends_line = not any(other.line == node.end for other in self.script.statements if other is not node and other.line >= node.line
+                                and other.end >= node.end and self.script.statements.index(other) > self.script.statements.index(node))
+            if ends_line and lines and node.end in self.comments and not any(f.chunk is lines for f in self.functions):
                 self.trailing(lines, node)
             last = max(last, node.end)
         self.chunks.append(self.between(last, len(self.script.lines) + 1))
@@ -50,14 +52,14 @@ class Writer:
         t = self.t
         saved = t.snapshot()
         try:
-            t.notes, t.changed = [], False
+            t.notes, t.loads, t.changed = [], [], False
             lines = statement(t, node, self, top=True)
             heads = self.inside(node) + said(t.notes, node.line)
             if any(f.chunk is lines for f in self.functions):
                 return lines
             self.translated += 1
             self.changed += t.changed
-            return heads + lines
+            return t.loads + heads + lines
         except Untranslated as why:
             t.restore(saved)
             self.break_names(node)
