@@ -28,7 +28,7 @@ def read(text):
     root = get_parser("r").parse(text.encode("utf-8")).root_node
     if root.has_error:
         raise _first_error(root)
-    _check_ends(root)
+    _check_ends(root, text.encode("utf-8"))
     statements = tuple(_node(child) for child in root.children if child.type not in ("comment", ";"))
     comments = tuple((node.start_point[0] + 1, _text(node)) for node in _comments(root))
     return tree.Script(statements, comments, tuple(text.split("\n")))
@@ -45,16 +45,16 @@ def _first_error(node):
     return RSyntaxError(node.start_point[0] + 1, "this cannot be read")
 
 
-def _check_ends(node):
+def _check_ends(node, source):
     """Two statements need a new line or a semicolon between them; the grammar does not ask for it."""
     if node.type in ("program", "braced_expression"):
-        kids = [child for child in node.children if child.type not in ("comment", "{", "}")]
+        kids = [child for child in node.children if child.type not in ("comment", "{", "}", ";")]
         for one, two in zip(kids, kids[1:]):
-            if ";" not in (one.type, two.type) and one.end_point[0] == two.start_point[0]:
+            if not {b";", b"\n"} & {bytes([c]) for c in source[one.end_byte:two.start_byte]}:
                 found = _text(two).split("\n")[0][:40]
                 raise RSyntaxError(two.start_point[0] + 1, f"unexpected '{found}'")
     for child in node.children:
-        _check_ends(child)
+        _check_ends(child, source)
 
 
 def _comments(node):
