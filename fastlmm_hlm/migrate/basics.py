@@ -161,9 +161,9 @@ def piece(value, digits):
     else:
         raise Untranslated("paste() and cat() of this are not known here")
     if '"' in inner:
-        inner = inner.replace('"', "'")
-        if "\\" in inner:
+        if "\\" in inner or "'" in inner:
             raise Untranslated("a text within a text")
+        inner = inner.replace('"', "'")
     return "{" + inner + "}"
 
 

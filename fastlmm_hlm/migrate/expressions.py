@@ -101,6 +101,9 @@ def unary(t, node):
     if node.operator in "+-" and value.kind in ("number", "numbers", "column", "series", "table"):
         if value.kind == "column" and value.info.kind not in (None, "number"):
             raise Untranslated("a sign before what is not a number")
+        if value.kind == "numbers":
+            t.imports.add("np")
+            return Value(f"{node.operator}{_array(value)}", "numbers", SIGN, info="array")
         return Value(f"{node.operator}{value.bound(SIGN)}", value.kind, SIGN, info=derived(value).info)
     raise Untranslated(f"{node.operator} of this is not known here")
 
@@ -167,10 +170,15 @@ def arithmetic(t, operator, left, right):
         if len(arrays) == 2 and (not all(side.items for side in arrays) or len({len(side.items) for side in arrays}) > 1):
             raise Untranslated("R recycles the shorter vector; whether these are equally long is not known here")
         t.imports.add("np")
-        sides = [f"np.array({side.literal})" if side.items is not None else side.bound(prec + 1) for side in (left, right)]
+        sides = [_array(side) if side.kind == "numbers" else side.bound(prec + 1) for side in (left, right)]
         code = f"{sides[0]} {PYTHON_OPERATOR.get(operator, operator)} {sides[1]}"
         return Value(code, kind, prec, info="array")
     return Value(code, kind, prec, info=None if labelled is None else derived(labelled).info)
+
+
+def _array(value):
+    """A vector as NumPy's: lists and ranges of Python would be repeated by *."""
+    return value.bound(POWER + 1) if value.info == "array" else f"np.array({value.literal})"
 
 
 def recycled_sum(t, left, right):

@@ -186,6 +186,10 @@ def _array(t, value, args):
     iloc, _, single = _position(t, args[0].value)
     if iloc is None:
         raise Untranslated("this vector has no names that are known here")
+    if iloc.startswith("[") and value.info != "array":
+        raise Untranslated("several positions of a vector")
+    if value.info == "range" or isinstance(value.info, tuple):
+        raise Untranslated("a position in a sequence")
     kind = {"numbers": "number", "texts": "text"}[value.kind] if single else value.kind
     return Value(f"{value.bound(ATOM)}[{iloc}]", kind)
 

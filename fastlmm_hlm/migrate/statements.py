@@ -242,6 +242,7 @@ class Own:
                   if values[param.name].kind in ("frame", "list") and _changes(self.node.body, param.name)]
         lines, self.result = self.writer.function_body(self.node.body)
         python = t.python_name(self.name)
+        self.writer.check([f"def {python}():", *(f"{INDENT}{line}" if line else "" for line in lines)])
         return [f"def {python}({', '.join(heads)}):", *(f"{INDENT}{name} = {name}.copy()" for name in copied),
                 *(f"{INDENT}{line}" if line else "" for line in lines)]
 

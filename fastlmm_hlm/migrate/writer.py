@@ -1,5 +1,6 @@
 """The Python script: statements in R's order, with its comments and blank lines, and marks where R stays."""
 
+import ast
 import textwrap
 from dataclasses import replace
 
@@ -57,6 +58,7 @@ class Writer:
             heads = self.inside(node) + said(t.notes, node.line)
             if any(f.chunk is lines for f in self.functions):
                 return lines
+            compiles(lines)
             self.translated += 1
             self.changed += t.changed
             return t.loads + heads + lines
@@ -211,6 +213,9 @@ class Writer:
         kind = "result" if value.kind in ("column", "groups", "summary") else value.kind
         return [f"return {code}" + (f"  {trail}" if trail else "")], replace(value, info=facts, kind=kind)
 
+    def check(self, lines):
+        compiles(lines)
+
     def define(self, name, node):
         """A function of the script; its lines come with its first call."""
         if self.depth:
@@ -251,6 +256,14 @@ class Writer:
             lines[-1] += f"  {comment}"
         elif not lines[-1].startswith("#     "):
             lines.insert(0, comment)
+
+
+def compiles(lines):
+    """Refuse a statement that Python cannot read."""
+    try:
+        ast.parse("\n".join(lines))
+    except SyntaxError as error:
+        raise Untranslated(f"Python has no way to write this ({error.msg})") from None
 
 
 def said(notes, line):

@@ -54,6 +54,9 @@ def marked(r, start=START):
     ("predict(m, re.form = ~0)", 'print(predict(m, re_form="~ 0"))'),
     ("lmer(form = Reaction ~ 1 + (1|Subject), dat = d, REML = F)", 'print(lmer("Reaction ~ 1 + (1 | Subject)", data=d, REML=False))'),
     ("e <- d", "e = d.copy()"),
+    ("x <- c(1, 2)\ny <- x * 2", "y = np.array(x) * 2"),
+    ("y <- 1:3 + 1", "y = np.array(range(1, 4)) + 1"),
+    ("x <- c(1, 2)\ny <- -x", "y = -np.array(x)"),
     ('f <- as.formula(paste("Reaction ~", "Days"))', 'f = "Reaction ~ Days"'),
 ])
 def test_a_call_in_r_and_in_python(r, expected):
