@@ -1,8 +1,8 @@
 """Base R: packages, vectors, lists, texts, printing, and functions over vectors and lists."""
 
 from fastlmm_hlm.migrate import expressions, tree
-from fastlmm_hlm.migrate.models import apply_function
-from fastlmm_hlm.migrate.frames import STATISTICS
+from fastlmm_hlm.migrate.calls import apply_function
+from fastlmm_hlm.migrate.statistics import STATISTICS
 from fastlmm_hlm.migrate.registry import r
 from fastlmm_hlm.migrate.translation import truth
 from fastlmm_hlm.migrate.values import ATOM, List, Untranslated, Value

@@ -5,7 +5,7 @@ translated twice: where it is surely true, and where it is surely false.  Rows a
 a column made of it is missing where it is neither.
 """
 
-from fastlmm_hlm.migrate import expressions, tree
+from fastlmm_hlm.migrate import expressions
 from fastlmm_hlm.migrate.values import AND, ATOM, COMPARE, NOT, OR, SIGN, Mask, Untranslated, Value
 
 OPPOSITE = {"<": ">=", ">": "<=", "<=": ">", ">=": "<", "==": "!=", "!=": "=="}

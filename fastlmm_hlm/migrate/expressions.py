@@ -3,9 +3,7 @@
 from fastlmm_hlm.migrate import conditions, indexing, tree
 from fastlmm_hlm.migrate.deparse import deparse, names_in
 from fastlmm_hlm.migrate.registry import FUNCTIONS, known_function
-from fastlmm_hlm.migrate.values import (
-    ATOM, BOTH, CHOICE, COMPARE, EITHER, NOT, PLUS, POWER, SIGN, TIMES, Broken, Column, Untranslated, Value,
-)
+from fastlmm_hlm.migrate.values import ATOM, BOTH, CHOICE, EITHER, PLUS, POWER, SIGN, TIMES, Broken, Column, Untranslated, Value
 
 ARITHMETIC = {"+": PLUS, "-": PLUS, "*": TIMES, "/": TIMES, "^": POWER, "**": POWER, "%/%": TIMES, "%%": TIMES}
 PYTHON_OPERATOR = {"^": "**", "%/%": "//", "%%": "%"}
@@ -182,9 +180,9 @@ def _array(value):
 
 
 def recycled_sum(t, left, right):
-    from fastlmm_hlm.migrate import models
+    from fastlmm_hlm.migrate import means
 
-    return models.recycled_sum(t, left, right)
+    return means.recycled_sum(t, left, right)
 
 
 def _same_rows(left, right):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.migrate import basics, frames, models  # noqa: F401 - they register their translations
+from fastlmm_hlm.migrate import basics, columns, frames, means, models, results, statistics  # noqa: F401 - they register their translations
 from fastlmm_hlm.migrate.parse import parse
 from fastlmm_hlm.migrate.translation import Translation
 from fastlmm_hlm.migrate.writer import Writer
