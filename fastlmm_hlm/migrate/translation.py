@@ -10,10 +10,13 @@ from fastlmm_hlm.migrate import expressions, tree
 from fastlmm_hlm.migrate.names import python_name
 from fastlmm_hlm.migrate.values import ATOM, Broken, Column, Frame, Untranslated, Value, Variable
 
-AVERAGES = "report.plots.plot_group_averages draws the averages of groups with their intervals"
-LINES = "report.plots.plot_group_lines(group_lines(fit, \"x\")) draws the lines of groups"
-PICTURES = {"ggplot": f"{AVERAGES}, {LINES}", "plot": "see docs/for_lme4_users.md, Lines and pictures", "dotplot": AVERAGES,
-            "qqmath": AVERAGES, "xyplot": LINES}
+PICTURES = {
+    "ggplot": "plot_averages(fit) draws the averages of groups, plot_lines(fit, \"x\") their lines",
+    "plot": "plot_residuals(fit) draws the residuals, plot_averages(fit) and plot_lines(fit, \"x\") the groups",
+    "dotplot": "dotplot(ranef(fit)) draws the effects of groups with their intervals",
+    "qqmath": "plot_ranef_qq(fit) draws the effects of groups against normal quantiles",
+    "xyplot": "plot_lines(fit, \"x\") draws the lines of groups",
+}
 DRAWING = {"hist", "boxplot", "qqnorm", "qqline", "abline", "lines", "points", "legend", "par", "barplot", "curve", "png", "pdf",
            "dev.off", "ggsave", "bwplot", "densityplot", "histogram", "pairs.panels", "layout", "mtext", "axis", "text"}
 RANDOM = {"rnorm", "runif", "rbinom", "rpois", "sample", "rexp", "rgamma", "sample_n", "rt", "rchisq"}
