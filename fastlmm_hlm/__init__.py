@@ -16,6 +16,7 @@ from fastlmm_hlm.inference.showtests import show_tests
 from fastlmm_hlm.inference.step import get_model
 from fastlmm_hlm.ingest.prepare import prepare
 from fastlmm_hlm.ingest.store import Store
+from fastlmm_hlm.migrate import migrate
 from fastlmm_hlm.model.cost import cost
 from fastlmm_hlm.model.given import make_lmer
 from fastlmm_hlm.rbridge.handing import to_r
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "KRmodcomp", "PBmodcomp", "SATmodcomp", "SiteCrossProducts", "Store", "Study", "cld", "compare_models",
     "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare", "from_r",
-    "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer",
+    "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer", "migrate",
     "model_table", "pairs", "prepare", "read_rdata", "read_rds", "show_tests", "simulate_formula",
     "site_crossproducts", "to_r", "verify", *_generics,
 ]

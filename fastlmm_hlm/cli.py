@@ -7,11 +7,12 @@
     fastlmm-hlm datasets
     fastlmm-hlm to-r "score ~ days + (1 + days | class)" scores.csv model.rds
     fastlmm-hlm from-r model.rds
+    fastlmm-hlm migrate script.R -o script.py --verify
 
 Results go to stdout, warnings and errors to stderr.  Exit code 0: fitted; 1: the
 optimizer did not converge (or there is no optimum); 2: the command, the formula
-or the data cannot be used.  verify: 0 verified; 1 not equal; 2 as above; 3 R or one
-of its packages is missing; 4 R refused the model.
+or the data cannot be used.  verify and migrate --verify: 0 verified; 1 not equal;
+2 as above; 3 R or one of its packages is missing; 4 R refused the model or the script.
 """
 
 import argparse
@@ -33,6 +34,8 @@ from fastlmm_hlm.formula import parse_formula
 from fastlmm_hlm.formula.bars import group_components
 from fastlmm_hlm.formula.syntax import column_names
 from fastlmm_hlm.inference.ddf import METHODS, fit_for
+from fastlmm_hlm.migrate import migrate
+from fastlmm_hlm.migrate.parse import PARSERS
 from fastlmm_hlm.optimize.control import OPTIMIZERS
 from fastlmm_hlm.rbridge.handing import R_NAME, to_r
 from fastlmm_hlm.rbridge.reading import read_rds
@@ -116,6 +119,13 @@ def _parser():
     listing.add_argument("name", metavar="NAME", nargs="?", help="write this one to stdout")
     listing.set_defaults(run=run_datasets)
     _add_r_commands(commands)
+
+    migration = commands.add_parser("migrate", help="translate an R script of mixed models to Python")
+    migration.add_argument("script", metavar="SCRIPT", type=pathlib.Path, help="an R script")
+    migration.add_argument("-o", "--output", metavar="FILE", type=pathlib.Path, help="write there instead of to stdout")
+    migration.add_argument("--verify", action="store_true", help="run both scripts and compare every fitted model")
+    migration.add_argument("--parser", choices=[*PARSERS], help="what reads the script; R's own where R is installed")
+    migration.set_defaults(run=run_migrate)
     return parser
 
 
@@ -335,6 +345,36 @@ def run_datasets(options):
             print(f"{name:{width}}  {len(frame):5} rows  {', '.join(frame.columns)}")
     sys.stdout.flush()
     return 0
+
+
+def run_migrate(options):
+    """fastlmm-hlm migrate; returns the exit code."""
+    from fastlmm_hlm.migrate import runs
+
+    if options.output is not None and not options.output.absolute().parent.is_dir():
+        raise ArgumentError(f"--output {options.output}: there is no folder {options.output.absolute().parent}; make it first.")
+    migration = migrate(options.script, parser=options.parser)
+    if options.output is None:
+        sys.stdout.write(migration.text)
+        sys.stdout.flush()
+    else:
+        migration.save(options.output)
+    print(f"{PROGRAM}: {migration.summary()}", file=sys.stderr)
+    if not options.verify:
+        return 0
+    why = runs.r_missing()
+    if why is not None:
+        print(f"{PROGRAM}: error: --verify runs the script in R, but {why}", file=sys.stderr)
+        return 3
+    folder = options.script.absolute().parent
+    try:
+        theirs = runs.fits_of_r(options.script.read_text(encoding="utf-8-sig"), folder)
+    except runs.RScriptFailed as failure:
+        print(f"{PROGRAM}: error: {options.script} stopped in R:\n{failure}", file=sys.stderr)
+        return 4
+    table = runs.compare(theirs, runs.fits_of_python(migration.text, folder, migration.variables))
+    print(runs.text_of(table), file=sys.stderr if options.output is None else sys.stdout)
+    return runs.exit_code(table)
 
 
 # --- the record of a fit ---------------------------------------------------------

@@ -1,0 +1,21 @@
+library(lme4); library(lmerTest); library(emmeans)
+# Hsb82 by hand
+Hsb82 <- read.csv("../../../fastlmm_hlm/datasets/Hsb82.csv", stringsAsFactors = TRUE)
+Hsb82$ses2 <- Hsb82$ses - mean(Hsb82$ses)
+Hsb82$sector.n <- as.numeric(Hsb82$sector)      # codes from 1
+Hsb82$girl <- as.integer(Hsb82$sx == "Female")
+Hsb82 <- within(Hsb82, { q <- ses^2 })
+small <- droplevels(Hsb82[Hsb82$school %in% c(1224, 1288, 1296, 1308), ])
+m <- lmer(mAch ~ ses + sector + (1 | school), data = Hsb82)
+Hsb82 <- read.csv("../../../fastlmm_hlm/datasets/Hsb82.csv", stringsAsFactors = TRUE)
+h1 <- lmer(mAch ~ ses * sector + meanses + (ses | school), data = Hsb82, REML = TRUE)
+h2 <- update(h1, . ~ . - ses:sector)
+anova(h1, h2)
+emmeans(h1, pairwise ~ sector)
+means <- emmeans(h1, "sector", at = list(ses = c(0, 1)))
+pairs(means)
+confint(h2, parm = "ses", method = "Wald")
+contest(h2, c(0, 1, 0, 0))
+step(h2)
+library(data.table)
+Hsb82[, x := 1]
