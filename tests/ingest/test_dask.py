@@ -357,9 +357,13 @@ def slow_part(frame):
 
 @pytest.mark.slow
 def test_ctrl_c_cancels_what_has_not_run(client):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell's background jobs ignore it
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        lmer(FORMULA, dd.from_pandas(DATA, npartitions=40).map_partitions(slow_part, meta=DATA[:0]))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lmer(FORMULA, dd.from_pandas(DATA, npartitions=40).map_partitions(slow_part, meta=DATA[:0]))
+    finally:
+        signal.signal(signal.SIGINT, before)
     start = time.monotonic()
     wait_until_nothing_is_kept(client)
     assert time.monotonic() - start < 5, "40 partitions of one second were not cancelled"

@@ -57,7 +57,8 @@ def test_a_real_ctrl_c_ends_a_process_and_leaves_no_file(large, tmp_path, work):
     out = tmp_path / "results"
     out.mkdir()
     process = child(f"""
-        import threading
+        import signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell's background jobs ignore it
         from fastlmm_hlm import lmer, lmerControl
         from fastlmm_hlm.ingest import passes
         control = lmerControl(block_rows=2000)
@@ -223,7 +224,7 @@ def test_a_file_replaced_between_the_passes_is_noticed(tmp_path, monkeypatch, ne
         return finish(scan)
 
     monkeypatch.setattr(passes.Scan, "finish", replaced)
-    words = said(path)
+    words = said(path, "y ~ scale(x) + (1 | school)")          # needs two passes
     assert "school" in words and "changed between" in words if new == "other rows" else "scores.parquet' cannot be read" in words
 
 
