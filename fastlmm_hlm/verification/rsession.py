@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 
 from fastlmm_hlm.errors import FastlmmError, RMissingError
+from fastlmm_hlm.rbridge.session import library_path_kept
 
 SCRIPT = pathlib.Path(__file__).with_name("lme4_answers.R")
 DEBIAN = {"lme4": "r-cran-lme4", "lmerTest": "r-cran-lmertest", "pbkrtest": "r-cran-pbkrtest"}
@@ -43,7 +44,8 @@ def start(ddf):
             "or on Debian and Ubuntu with: sudo apt-get install r-base-core r-cran-lme4 r-cran-lmertest"
         )
     try:
-        import rpy2.robjects
+        with library_path_kept():
+            import rpy2.robjects
     except ImportError as problem:
         raise RMissingError(f'verify: rpy2 cannot be imported ({problem}). Install it with: pip install "fastlmm_hlm[r]"') from problem
     except Exception as problem:
