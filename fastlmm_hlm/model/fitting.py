@@ -192,8 +192,7 @@ def solve(design, products, centrings, settings, templates=None, response=None):
     point = starting_point(criterion, settings.start) if templates is None else criterion.from_templates(templates)
     given = settings.start is not None and templates is None
     optimum = best_optimum(criterion, point, control, settings.verbose, given)
-    par, found = optimum.par, optimum.found
-    deviations = criterion.smallest_deviations(par)
+    par, found, deviations = optimum.par, optimum.found, optimum.deviations
     boundary = [t.text for t, d in zip(design.terms, deviations) if d < control.singular_tolerance]
     certificate = certify(optimum.at, boundary)
     estimates = estimates_at(criterion, par, design.x_centring)

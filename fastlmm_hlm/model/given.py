@@ -13,7 +13,6 @@ from fastlmm_hlm.inference.givenparameters import fixed_effects, residual_deviat
 from fastlmm_hlm.inference.simulation import ResponseSimulator, generator_of, seed_sequence
 from fastlmm_hlm.model.fitting import Fitted, Settings, frame_of, make_criterion, make_design, threads_of, with_changes
 from fastlmm_hlm.model.mixedmodel import LinearMixedModel
-from fastlmm_hlm.model.rows import Rows
 from fastlmm_hlm.model.submodel import design_of
 
 NOT_FITTED = "parameters are given, not estimated"
@@ -178,16 +177,6 @@ def like(fit, fitted, rows, **changed):
     **changed
         Attributes that differ.
     """
-    new = object.__new__(type(fit))
-    for name in ("_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_all_x_names",
-                 "_settings", "_kept_columns", "_grid_facts", "_source", "_plan"):
-        new.__dict__[name] = fit.__dict__[name]
-    weighted = fit._weighted
-    new.__dict__.update(changed)
-    new._rows = None if rows is None else Rows(
-        fitted.design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index)
-    new._adopt(fitted)
-    new._weighted = weighted
+    new = fit._like(fitted, rows, **changed)
     new._given = True
     return new
-

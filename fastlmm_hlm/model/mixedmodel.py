@@ -21,6 +21,11 @@ from fastlmm_hlm.model.refitting import Refitting
 from fastlmm_hlm.model.rowresults import RowResults
 
 
+# What a fit knows beside its results and rows.
+SHARED = ("_settings", "_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_kept_columns",
+          "_all_x_names", "_source", "_plan", "_grid_facts")
+
+
 def fit_model(settings):
     """Fit the model that the settings describe.
 
@@ -78,6 +83,26 @@ class LinearMixedModel(Likelihood, RowResults, Refitting, Presentation, Pickling
         self._quantiles = self._condVar = None
         self._ddf_methods = {}
         self.optinfo = fitted.optinfo
+
+    def _like(self, fitted, rows, **changed):
+        """A model with other results that shares all else with this one.
+
+        Parameters
+        ----------
+        fitted : Fitted
+        rows : Rows or None
+            Of this model or of another one; those of the result hold the design of `fitted`.
+        **changed
+            Of `SHARED`, what differs.
+        """
+        new = object.__new__(type(self))
+        new.__dict__.update({name: self.__dict__[name] for name in SHARED} | changed)
+        new._rows = None if rows is None else rowwise.Rows(
+            fitted.design, rows.index, rows.positions, rows.n_input, rows.padded, rows.padded_index
+        )
+        new._adopt(fitted)
+        new._weighted = self._weighted
+        return new
 
     # --- internals -----------------------------------------------------------
 

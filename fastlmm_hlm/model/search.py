@@ -9,7 +9,7 @@ The lowest optimum counts.
 import contextlib
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,12 +44,15 @@ class Optimum:
         What the optimizer says.
     name : str
         The optimizer.
+    deviations : ndarray (terms,)
+        The smallest of each term; see `LmmCriterion.smallest_deviations`.
     """
 
     par: np.ndarray
     at: object
     found: object
     name: str
+    deviations: np.ndarray
 
 
 def best_optimum(criterion, start, control, verbose=0, given=False):
@@ -75,12 +78,17 @@ def best_optimum(criterion, start, control, verbose=0, given=False):
         If the criterion exists at no point that was tried.
     """
     first = _optimum(criterion, start, control, verbose, given)
-    if control.optimizer != "newton" or not (_at_an_edge(criterion, first.par, control) or first.found.evaluations > ROUND):
+    at_an_edge = (first.deviations < control.singular_tolerance).any()
+    if control.optimizer != "newton" or not (at_an_edge or first.found.evaluations > ROUND):
         return first
     best, scales, evaluations = first, list(criterion.scales), first.found.evaluations
+    most = math.inf if control.max_evaluations is None else control.max_evaluations
     for start in _other_starts(criterion):
+        if evaluations >= most:
+            break
+        left = control if most == math.inf else replace(control, max_evaluations=most - evaluations)
         try:
-            other = _optimum(criterion, criterion.from_templates(start), control, verbose, given)
+            other = _optimum(criterion, criterion.from_templates(start), left, verbose, given=False)
         except (ArithmeticError, DataError):
             continue
         evaluations += other.found.evaluations
@@ -106,17 +114,15 @@ def _optimum(criterion, start, control, verbose, given):
     par = criterion.normalize(found.par)
     settled = _settle(criterion, par, control.singular_tolerance)
     if settled is par and found.evaluation is not None and found.evaluations <= ROUND:
-        return Optimum(par, found.evaluation, found, name)        # signs apart, which change neither gradient norm nor curvature
-    if control.optimizer != "newton":
-        return Optimum(settled, criterion.evaluate(settled), found, name)
-    before = criterion.evaluations
-    at = polish(criterion.evaluate, criterion.evaluate(criterion.align(settled)))
-    found.evaluations += criterion.evaluations - before
-    return Optimum(criterion.normalize(at.par), at, found, name)
-
-
-def _at_an_edge(criterion, par, control):
-    return bool((criterion.smallest_deviations(par) < control.singular_tolerance).any())
+        at = found.evaluation        # signs apart, which change neither gradient norm nor curvature
+    elif control.optimizer != "newton":
+        par, at = settled, criterion.evaluate(settled)
+    else:
+        before = criterion.evaluations
+        at = polish(criterion.evaluate, criterion.evaluate(criterion.align(settled)))
+        par = criterion.normalize(at.par)
+        found.evaluations += criterion.evaluations - before
+    return Optimum(par, at, found, name, criterion.smallest_deviations(par))
 
 
 def _settle(criterion, par, tolerance):

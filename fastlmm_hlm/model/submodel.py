@@ -20,7 +20,6 @@ from fastlmm_hlm.formula.deparse import deparse
 from fastlmm_hlm.formula.materialize import INTERCEPT
 from fastlmm_hlm.formula.terms import expand_terms, full_dummy_factors
 from fastlmm_hlm.model.fitting import Fitted, solve, with_changes
-from fastlmm_hlm.model.rows import Rows
 
 # Below this many sigma along some direction, a covariance is no good starting point for another model.
 TOO_SMALL_TO_START = 1e-2
@@ -255,7 +254,7 @@ def _from_products(fit, formula, reml, fixed, random):
                             contrasts=_contrasts_left(fit, formula))
     start = _starting_templates(fit, random)
     new = _solved(fit, settings, design, products, start, [], np.arange(len(fixed.names)))
-    new._formula_text = formula.text
+    new._formula_text, new._grid_facts = formula.text, None
     new._all_x_names = list(fixed.names)
     new._spec = _smaller_spec(fit, formula, fixed, random)
     if fit._plan is not None:                 # rows are chosen as for the larger model
@@ -335,19 +334,8 @@ def _solved(fit, settings, design, products, start, dropped, kept, dependence=No
     criterion, estimates, deviations, optinfo, messages = solve(
         design, products, centrings, replace(settings, control=control, verbose=0), start
     )
-    new = object.__new__(type(fit))
-    for name in ("_response_replaced", "_data_name", "_formula_text", "_spec", "_dropped", "_missing", "_all_x_names", "_source", "_plan"):
-        new.__dict__[name] = fit.__dict__[name]
-    new._settings, new._kept_columns = settings, np.asarray(kept)
-    rows = fit._rows
-    new._rows = None if rows is None else Rows(design, rows.index, rows.positions, rows.n_input, rows.padded,
-                                               rows.padded_index)
-    new._adopt(Fitted(design, products, criterion, estimates, deviations, optinfo, messages, list(dropped), kept,
-                      dependence))
-    new._weighted = fit._weighted
-    if rows is None:
-        new._quantiles = None
-    return new
+    fitted = Fitted(design, products, criterion, estimates, deviations, optinfo, messages, list(dropped), kept, dependence)
+    return fit._like(fitted, fit._rows, _settings=settings, _kept_columns=np.asarray(kept))
 
 
 def _smaller_spec(fit, formula, fixed, random):
