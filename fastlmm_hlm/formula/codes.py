@@ -154,3 +154,23 @@ def sort_levels(codes, levels):
     places[order] = np.arange(len(order), dtype=np.int32)
     places[-1] = -1
     return look_up(places, codes), levels[order]
+
+
+def value_codes(column):
+    """Codes and sorted levels of a column of logical, whole or other values; those of missing rows are arbitrary.
+
+    Parameters
+    ----------
+    column : Column
+        Of no kind "category" or "text".
+
+    Returns
+    -------
+    codes : ndarray of int (n,)
+    levels : pandas.Index
+    """
+    if column.kind == "logical":
+        return np.asarray(column.values, dtype=np.int32), pd.Index([False, True])
+    if column.kind == "integer":
+        return integer_codes(np.asarray(column.values))
+    return factorize_sorted(column.values if column.own is None else column.own)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.formula.bars import group_components
-from fastlmm_hlm.formula.codes import factorize_sorted, integer_codes, look_up, used_levels
+from fastlmm_hlm.formula.codes import factorize_sorted, integer_codes, look_up, used_levels, value_codes
 from fastlmm_hlm.formula.kinds import level_text
 from fastlmm_hlm.formula.syntax import Name
 from fastlmm_hlm.formula.values import Factor, Logical
@@ -77,12 +77,7 @@ def _column_levels(column):
         return Levels(column.values, column.levels)
     if column.kind == "text":
         return Levels(*column.numbered, all_used=True)
-    if column.kind == "logical":
-        codes, levels = np.asarray(column.values, dtype=np.int32), pd.Index([False, True])
-    elif column.kind == "integer":
-        codes, levels = integer_codes(np.asarray(column.values))
-    else:
-        codes, levels = factorize_sorted(column.values if column.own is None else column.own)
+    codes, levels = value_codes(column)
     if column.missing is None:
         return Levels(codes, levels, all_used=column.kind != "logical")
     return Levels(np.where(column.missing, np.int32(-1), codes), levels)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import DataError
-from fastlmm_hlm.formula.codes import factorize_sorted, integer_codes
+from fastlmm_hlm.formula.codes import value_codes
 from fastlmm_hlm.formula.columns import DataColumns
 from fastlmm_hlm.formula.deparse import deparse
 from fastlmm_hlm.formula.evaluate import Evaluator
@@ -78,12 +78,7 @@ def numbered(column):
     if column.kind == "text":
         codes, levels = pd.factorize(column.values)
         return codes, pd.Index(levels)
-    if column.kind == "logical":
-        codes, levels = np.asarray(column.values, dtype=np.int32), pd.Index([False, True])
-    elif column.kind == "integer":
-        codes, levels = integer_codes(np.asarray(column.values))
-    else:
-        codes, levels = factorize_sorted(column.values if column.own is None else column.own)
+    codes, levels = value_codes(column)
     return (codes if column.missing is None else np.where(column.missing, -1, codes)), levels
 
 

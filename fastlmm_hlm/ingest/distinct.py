@@ -9,6 +9,35 @@ LARGEST_TABLE = 1 << 27
 FEW = 200_000
 
 
+def reaching(start, table, low, high, empty):
+    """A table over a range of integers that covers low to high as well.
+
+    Parameters
+    ----------
+    start : int
+        The integer of the first entry.
+    table : ndarray (k,)
+    low, high : int
+    empty : scalar
+        New entries.
+
+    Returns
+    -------
+    (start, table), the table itself if it covers them; None if it would be too large
+    """
+    size = len(table)
+    if size and start <= low and high < start + size:
+        return start, table
+    first, last = (min(low, start), max(high, start + size - 1)) if size else (low, high)
+    if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
+        return None
+    room = (last - first) // 2 if size else 0                  # so that it grows few times
+    first, last = first - (room if low < start and size else 0), last + (room if size and high >= start + size else 0)
+    longer = np.full(last - first + 1, empty, dtype=table.dtype)
+    longer[start - first : start - first + size] = table
+    return first, longer
+
+
 class Distinct:
     """The distinct rows of a few columns.
 
@@ -69,24 +98,11 @@ class Integers:
         if not len(values):
             return True
         low, high = int(values.min()), int(values.max())
-        if not self._reach(low, high):
+        reached = reaching(self._low, self._table, low, high, False)
+        if reached is None:
             return False
+        self._low, self._table = reached
         self._table[values - self._low] = True
-        return True
-
-    def _reach(self, low, high):
-        """Make the table cover a range; False if it would be too large."""
-        size = len(self._table)
-        if size and self._low <= low and high < self._low + size:
-            return True
-        first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
-        if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
-            return False
-        room = (last - first) // 2 if size else 0                  # so that it grows few times
-        first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
-        table = np.zeros(last - first + 1, dtype=bool)
-        table[self._low - first : self._low - first + size] = self._table
-        self._low, self._table = first, table
         return True
 
     def values(self):

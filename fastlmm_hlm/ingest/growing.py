@@ -6,7 +6,7 @@ import pandas as pd
 from fastlmm_hlm.formula.codes import look_up
 from fastlmm_hlm.formula.syntax import Name
 from fastlmm_hlm.ingest.blockrows import numbered
-from fastlmm_hlm.ingest.distinct import LARGEST_TABLE
+from fastlmm_hlm.ingest.distinct import reaching
 
 # A block's new integers are found by a table over their range if that is at most so many times its rows.
 ROOMY = 8
@@ -110,10 +110,12 @@ class GrowingLevels:
         if not len(values):
             return np.zeros(0, dtype=np.int32)
         low, high = int(values.min()), int(values.max())
-        if not self._reach(low, high):
+        reached = reaching(self._low, self._table, low, high, -1)
+        if reached is None:
             self._texts = {value: i for i, value in enumerate(np.concatenate([np.zeros(0, dtype=np.int64), *self._values]).tolist())}
             self._wide, self._table = True, None
             return None
+        self._low, self._table = reached
         offset = values.astype(np.int64, copy=False) - self._low if self._low or values.dtype.kind == "u" else values
         codes = look_up(self._table, offset, np.empty(len(values), dtype=np.int32))
         if codes.min() < 0:
@@ -131,21 +133,6 @@ class GrowingLevels:
         there = np.zeros(high - low + 1, dtype=bool)
         there[values.astype(np.int64, copy=False) - low] = True
         return np.flatnonzero(there & (table < 0)) + low
-
-    def _reach(self, low, high):
-        """Make the table cover a range; False if it would be too large."""
-        size = len(self._table)
-        if size and self._low <= low and high < self._low + size:
-            return True
-        first, last = (min(low, self._low), max(high, self._low + size - 1)) if size else (low, high)
-        if last - first >= LARGEST_TABLE or last >= 2**62 or first <= -(2**62):
-            return False
-        room = (last - first) // 2 if size else 0                  # so that it grows few times
-        first, last = first - (room if low < self._low and size else 0), last + (room if size and high >= self._low + size else 0)
-        table = np.full(last - first + 1, -1, dtype=np.int32)
-        table[self._low - first : self._low - first + size] = self._table
-        self._low, self._table = first, table
-        return True
 
 
 def can_grow(reading):

@@ -69,9 +69,12 @@ def _variable(element):
     return Variable(element.code, element)
 
 
-def seed(t):
-    """seed= of a function that draws; the numbers are others than R's."""
+def seed(t, args=()):
+    """seed= of a function that draws, its own or the one set before; the numbers are others than R's."""
+    own = f"seed={number(t, args['seed'], 'seed')}" if "seed" in args else None
     t.note("NOTE (line {line}): drawn at random; the numbers are others than those of R.")
+    if own is not None:
+        return own
     if t.seed is None:
         return ""
     text, t.seed = f"seed={t.seed}", t.seed + 1

@@ -194,11 +194,7 @@ def simulate(t, args, name):
         refused(args["..."][0])
     if "nsim" in args:
         parts.append(number(t, args["nsim"], "nsim"))
-    if "seed" in args:
-        parts.append(f"seed={number(t, args['seed'], 'seed')}")
-        t.note("NOTE (line {line}): drawn at random; the numbers are others than those of R.")
-    else:
-        parts.append(seed(t))
+    parts.append(seed(t, args))
     if "use.u" in args:
         parts.append(f"use_u={truth(t, args['use.u'], 'use.u')}")
     if "re.form" in args:
@@ -260,11 +256,7 @@ def boot_mer(t, args, name):
         raise Untranslated("what the function of bootMer() gives is not known here")
     if "nsim" in args:
         parts.append(f"nsim={number(t, args['nsim'], 'nsim')}")
-    if "seed" in args:
-        parts.append(f"seed={number(t, args['seed'], 'seed')}")
-        t.note("NOTE (line {line}): drawn at random; the numbers are others than those of R.")
-    else:
-        parts.append(seed(t))
+    parts.append(seed(t, args))
     if "use.u" in args:
         parts.append(f"use_u={truth(t, args['use.u'], 'use.u')}")
     if "type" in args:

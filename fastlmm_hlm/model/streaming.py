@@ -1,7 +1,6 @@
 """Results with one number per row, for rows that are read block by block."""
 
 import contextlib
-import os
 import pathlib
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +9,10 @@ import numpy as np
 
 from fastlmm_hlm.design.columns import times
 from fastlmm_hlm.errors import ArgumentError, DataError, RowsNotKeptError, UnknownColumnError
+from fastlmm_hlm.inference.residuals import LME4_TYPES
+from fastlmm_hlm.ingest.newfile import complete_or_nothing, disk_errors
 from fastlmm_hlm.ingest.passes import read_blocks
 from fastlmm_hlm.ingest.products import piece_of
-from fastlmm_hlm.inference.residuals import LME4_TYPES
 
 # Residuals of so many rows are kept and sorted; of more, only those near the quartiles.
 KEPT = 2_000_000
@@ -269,29 +269,13 @@ def write_parquet(tables, out):
     """
     import pyarrow.parquet as pq
 
-    target = pathlib.Path(out)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with contextlib.closing(tables):
-            first = next(tables, None)
-            if first is None:
-                raise DataError("stream: the source has 0 rows now; there is nothing to write.")
-            with written(target), pq.ParquetWriter(temporary, first.schema) as writer:
-                writer.write_table(first)
-                del first
-                for table in tables:
-                    writer.write_table(table.cast(writer.schema))
-        with written(target):
-            os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
-
-
-@contextlib.contextmanager
-def written(target):
-    """Turn what the system says of a disk into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"stream: '{target}' cannot be written ({error}); check the folder and the space on its disk. Nothing was left there.") from error
+    with complete_or_nothing(out, "stream") as begun, contextlib.closing(tables):
+        first = next(tables, None)
+        if first is None:
+            raise DataError("stream: the source has 0 rows now; there is nothing to write.")
+        with disk_errors(out, "stream"), pq.ParquetWriter(begun, first.schema) as writer:
+            writer.write_table(first)
+            del first
+            for table in tables:
+                writer.write_table(table.cast(writer.schema))
+    return pathlib.Path(out)

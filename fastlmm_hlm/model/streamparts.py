@@ -1,13 +1,12 @@
 """Results with one number per row from sources that have parts: made and written by the processes that hold the rows."""
 
-import os
 import pathlib
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 
 from fastlmm_hlm.errors import DataError
+from fastlmm_hlm.ingest.newfile import complete_or_nothing, disk_errors
 from fastlmm_hlm.ingest.parts import cut, naming
 from fastlmm_hlm.ingest.source import BLOCK_ROWS
 from fastlmm_hlm.model import streaming
@@ -71,20 +70,15 @@ def stream_in_parts(fit, options, out):
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"stream: '{out}' exists and is not an empty folder; {fit._source.description} is written as one file per partition, so give a new folder.")
     columns = streaming.columns_of(fit, options.columns)
-    begun = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with streaming.written(target):
-        begun.mkdir()
-    try:
+    with complete_or_nothing(target, "stream") as begun:
+        with disk_errors(target, "stream"):
+            begun.mkdir()
         function = partial(_write, options=options, folder=begun)
         found = fit._source.stored(function, _given(fit, columns), columns, options.progress, "stream")
         _check(fit, "stream", found)
         there = len(list(begun.glob("part-*.parquet")))
         if there != sum(n > 0 for _, n, _ in found):
             raise DataError(f"stream: {there} of the workers' files are in the folder of '{out}' seen from here; give a folder that all of them share with this machine.")
-        with streaming.written(target):
-            os.replace(begun, target)
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
     return target
 
 

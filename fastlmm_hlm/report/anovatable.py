@@ -3,15 +3,13 @@
 import pandas as pd
 
 from fastlmm_hlm.report.coefmat import LEGEND, anova_roles, anova_text, coefmat_columns, printcoefmat
-from fastlmm_hlm.report.sheet.html import sheet_html
-from fastlmm_hlm.report.sheet.latex import sheet_latex
-from fastlmm_hlm.report.sheet.markdown import sheet_markdown
+from fastlmm_hlm.report.sheet.outputs import SheetOutputs
 from fastlmm_hlm.report.sheet.sheet import sheet_of
 
 TEST_STATISTICS = ("F value", "Chisq")
 
 
-class _HeadedTable(pd.DataFrame):
+class _HeadedTable(SheetOutputs, pd.DataFrame):
     """A data frame with lines above it; a selection of it is an ordinary DataFrame."""
 
     _metadata = ["heading", "tested"]
@@ -29,17 +27,6 @@ class _HeadedTable(pd.DataFrame):
     def _sheet(self):
         """The printed words as a sheet."""
         return coefficients_sheet(self, "\n".join(line.strip() for line in self.heading if line.strip()), **self._roles())
-
-    def to_latex(self, label=None, floating=True):
-        """The printed table as LaTeX for ``\\usepackage{booktabs}``; see `ModelTable.to_latex`."""
-        return sheet_latex(self._sheet(), label, floating)
-
-    def to_markdown(self):
-        """The printed table as a pipe table."""
-        return sheet_markdown(self._sheet())
-
-    def _repr_html_(self):
-        return sheet_html(self._sheet())
 
 
 class AnovaTable(_HeadedTable):

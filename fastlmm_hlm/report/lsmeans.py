@@ -4,16 +4,14 @@ import pandas as pd
 
 from fastlmm_hlm.report.anovatable import coefficients_sheet
 from fastlmm_hlm.report.coefmat import printcoefmat
-from fastlmm_hlm.report.sheet.html import sheet_html
-from fastlmm_hlm.report.sheet.latex import sheet_latex
-from fastlmm_hlm.report.sheet.markdown import sheet_markdown
+from fastlmm_hlm.report.sheet.outputs import SheetOutputs
 
 COLUMNS = ["Estimate", "Std. Error", "df", "t value", "lower", "upper", "Pr(>|t|)"]
 TITLE = "Least Squares Means table:"
 ROLES = {"cs_ind": [0, 1, 4, 5], "tst_ind": [3], "has_pvalue": True}
 
 
-class LsMeans(pd.DataFrame):
+class LsMeans(SheetOutputs, pd.DataFrame):
     """Least squares means or their differences; a selection of rows or columns is an ordinary DataFrame.
 
     Attributes
@@ -68,14 +66,3 @@ class LsMeans(pd.DataFrame):
         made = coefficients_sheet(self._shown(), TITLE.rstrip(":"), **ROLES)
         made.notes.extend(self._notes())
         return made
-
-    def to_latex(self, label=None, floating=True):
-        """The printed table as LaTeX for ``\\usepackage{booktabs}``; see `ModelTable.to_latex`."""
-        return sheet_latex(self._sheet(), label, floating)
-
-    def to_markdown(self):
-        """The printed table as a pipe table."""
-        return sheet_markdown(self._sheet())
-
-    def _repr_html_(self):
-        return sheet_html(self._sheet())

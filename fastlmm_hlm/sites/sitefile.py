@@ -3,12 +3,12 @@
 import hashlib
 import io
 import json
-import os
 import pathlib
 
 import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError, DataError, DisclosureWarning, warn_user
+from fastlmm_hlm.ingest.newfile import complete_or_nothing, disk_errors
 from fastlmm_hlm.sites.study import Study
 
 FORMAT, VERSION = "fastlmm_hlm site", 1
@@ -133,16 +133,9 @@ class SiteCrossProducts:
         return self._write(path)
 
     def _write(self, path):
-        target = pathlib.Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            temporary.write_bytes(self.to_bytes())
-            os.replace(temporary, target)
-        except OSError as error:
-            raise DataError(f"save: '{target}' cannot be written ({error}); check the folder and the space on its disk. Nothing was left there.") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        return target
+        with complete_or_nothing(path, "save") as begun, disk_errors(path, "save"):
+            begun.write_bytes(self.to_bytes())
+        return pathlib.Path(path)
 
     def to_bytes(self):
         """What a file holds: a NumPy archive of the arrays and of one entry "header", JSON."""

@@ -170,9 +170,9 @@ def test_a_full_disk_leaves_nothing_behind(path, tmp_path, monkeypatch):
 def test_a_real_full_disk_is_said_so(path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    from fastlmm_hlm.model import streaming
+    from fastlmm_hlm.ingest.newfile import disk_errors
 
-    with pytest.raises(DataError, match="cannot be written"), streaming.written("/dev/full"), pq.ParquetWriter("/dev/full", pa.schema([("a", pa.int64())])) as writer:
+    with pytest.raises(DataError, match="cannot be written"), disk_errors("/dev/full", "stream"), pq.ParquetWriter("/dev/full", pa.schema([("a", pa.int64())])) as writer:
         writer.write_table(pa.table({"a": np.arange(100_000)}))
 
 
