@@ -1,36 +1,49 @@
 """Linear mixed models for Python: lme4's formulas, numbers and tables."""
 
+from importlib import import_module
+
 from fastlmm_hlm import datasets, errors
 from fastlmm_hlm.api import lmer, lmerControl
-from fastlmm_hlm.inference.comparison import compare_models
-from fastlmm_hlm.inference.denovo import simulate_formula
-from fastlmm_hlm.inference.emmeans import cld, contrast, joint_tests, pairs
-from fastlmm_hlm.inference.lmlist import lmList
-from fastlmm_hlm.inference.modcomp import KRmodcomp, SATmodcomp
-from fastlmm_hlm.inference.modeltable import model_table
-from fastlmm_hlm.inference.pbmodcomp import PBmodcomp
-from fastlmm_hlm.inference.performance import compare_performance
-from fastlmm_hlm.inference.powertests import fcompare
-from fastlmm_hlm.inference.rlrt import exactLRT, exactRLRT
-from fastlmm_hlm.inference.showtests import show_tests
-from fastlmm_hlm.inference.step import get_model
-from fastlmm_hlm.ingest.prepare import prepare
-from fastlmm_hlm.ingest.store import Store
-from fastlmm_hlm.migrate import migrate
-from fastlmm_hlm.model.cost import cost
-from fastlmm_hlm.model.given import make_lmer
-from fastlmm_hlm.rbridge.handing import to_r
-from fastlmm_hlm.rbridge.reading import from_r, read_rdata, read_rds
-from fastlmm_hlm.sites import SiteCrossProducts, Study, lmer_from_crossproducts, site_crossproducts
-from fastlmm_hlm.verification.verify import verify
 from fastlmm_hlm.model.generics import *  # noqa: F403
 from fastlmm_hlm.model.generics import __all__ as _generics
 
 __version__ = "0.1.0"
-__all__ = [
-    "KRmodcomp", "PBmodcomp", "SATmodcomp", "SiteCrossProducts", "Store", "Study", "cld", "compare_models",
-    "compare_performance", "contrast", "cost", "datasets", "errors", "exactLRT", "exactRLRT", "fcompare", "from_r",
-    "get_model", "joint_tests", "lmList", "lmer", "lmerControl", "lmer_from_crossproducts", "make_lmer", "migrate",
-    "model_table", "pairs", "prepare", "read_rdata", "read_rds", "show_tests", "simulate_formula",
-    "site_crossproducts", "to_r", "verify", *_generics,
-]
+
+# Module -> names, loaded when first asked for.
+_LATER = {
+    "inference.comparison": "compare_models",
+    "inference.denovo": "simulate_formula",
+    "inference.emmeans": "cld contrast joint_tests pairs",
+    "inference.lmlist": "lmList",
+    "inference.modcomp": "KRmodcomp SATmodcomp",
+    "inference.modeltable": "model_table",
+    "inference.pbmodcomp": "PBmodcomp",
+    "inference.performance": "compare_performance",
+    "inference.powertests": "fcompare",
+    "inference.rlrt": "exactLRT exactRLRT",
+    "inference.showtests": "show_tests",
+    "inference.step": "get_model",
+    "ingest.prepare": "prepare",
+    "ingest.store": "Store",
+    "migration": "migrate",
+    "model.cost": "cost",
+    "model.given": "make_lmer",
+    "rbridge.handing": "to_r",
+    "rbridge.reading": "from_r read_rdata read_rds",
+    "sites": "SiteCrossProducts Study lmer_from_crossproducts site_crossproducts",
+    "verification.verify": "verify",
+}
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
+__all__ = sorted({"datasets", "errors", "lmer", "lmerControl", *_MODULE_OF, *_generics})
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *_MODULE_OF]

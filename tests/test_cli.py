@@ -13,7 +13,8 @@ import pytest
 
 import fastlmm_hlm
 from fastlmm_hlm import datasets, lmer, lmerControl
-from fastlmm_hlm.cli import id_columns, main, read_table
+from fastlmm_hlm.cli import main
+from fastlmm_hlm.cli.reading import id_columns, read_table
 from fastlmm_hlm.formula import parse_formula
 
 FOLDER = pathlib.Path(datasets.__file__).parent
@@ -261,7 +262,7 @@ def test_warnings_are_lines_on_stderr(run):
 
 def test_a_fit_that_did_not_converge_is_printed_and_has_code_1(run, monkeypatch):
     hurried = lambda **options: lmerControl(max_evaluations=1, **options)  # noqa: E731
-    monkeypatch.setattr("fastlmm_hlm.cli.lmerControl", hurried)
+    monkeypatch.setattr("fastlmm_hlm.cli.fitting.lmerControl", hurried)
     code, out, err = run("fit", "mAch ~ cses + (cses | school)", FOLDER / "Hsb82.csv")
     assert code == 1
     assert out.startswith("Linear mixed model fit by REML")

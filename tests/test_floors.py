@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "fastlmm_hlm"
 FLOOR = {"errors": 0, "_core": 1, "datasets": 1, "formula": 2, "design": 3, "criterion": 4, "optimize": 4,
          "ingest": 4, "report": 5, "inference": 6, "interop": 7, "model": 8, "api": 9, "sites": 9, "rbridge": 10,
-         "verification": 11, "migrate": 11, "cli": 12, "demo": 12}
+         "verification": 11, "migration": 11, "cli": 12, "demo": 12}
 OPTIONAL = ("matplotlib", "polars", "dask", "duckdb", "rpy2", "nlopt", "marginaleffects", "maketables", "docx", "tree_sitter")
 
 

@@ -1,5 +1,0 @@
-"""R scripts in Python: `migrate` translates what keeps its meaning and marks the rest."""
-
-from fastlmm_hlm.migrate.script import Migration, migrate
-
-__all__ = ["Migration", "migrate"]
