@@ -6,7 +6,6 @@ nothing but level codes of interactions is as long as the data.
 """
 from dataclasses import dataclass, replace
 
-import numpy as np
 
 from fastlmm_hlm.errors import DataError, FastlmmError
 from fastlmm_hlm.formula.bars import group_components

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.leverage import leverages
-from fastlmm_hlm.inference.rowdiagnostics import cooks_distances
+from fastlmm_hlm.inference.rowdiagnostics import cooks_distances, pearson, standardized
 from fastlmm_hlm.report.html import table_html
 from fastlmm_hlm.report.layout import string_matrix_text
 
@@ -211,8 +211,7 @@ def _pearson(fit, caller):
     """Residuals with the root of their weight, and fitted values: (n,) each."""
     design = fit._rows_or_raise(caller).design
     mu = fit._linear_predictor()
-    r = design.y - mu
-    return (r if design.weights is None else r * np.sqrt(design.weights)), mu
+    return pearson(fit, design, mu), mu
 
 
 def check_heteroscedasticity(fit):
@@ -266,9 +265,7 @@ def check_normality(fit, effects="fixed"):
         raise ArgumentError(f"check_normality: effects = {effects!r}; use 'fixed' for the residuals or 'random'.")
     if effects == "random":
         return _normality_of_modes(fit)
-    r, _ = _pearson(fit, "check_normality")
-    r = r / (fit._estimates.sigma * np.sqrt(np.maximum(1.0 - leverages(fit, "check_normality"), 1e-12)))
-    p, method = _normality(r)
+    p, method = _normality(np.nan_to_num(standardized(fit, "check_normality"), nan=0.0))     # a residual without variance is zero
     good = p >= ALARM
     text = (f"OK: residuals appear as normally distributed ({p_text(p)})." if good else
             f"Warning: Non-normality of residuals detected ({p_text(p)}).")

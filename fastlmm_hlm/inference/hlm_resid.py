@@ -7,11 +7,9 @@ from fastlmm_hlm.errors import ArgumentError, FastlmmWarning, warn_user
 from fastlmm_hlm.inference import elimination
 from fastlmm_hlm.inference.decorrelate import LARGEST_DENSE, cholesky_residuals, symmetric_residuals
 from fastlmm_hlm.inference.grouped_ls import grouped_least_squares
+from fastlmm_hlm.inference.leveleffects import least_squares_effects
 from fastlmm_hlm.inference.residuals import NO_VARIANCE, marginal, standardized
 from fastlmm_hlm.inference.tidy import own_columns
-
-# A group's cross-products with a smaller reciprocal condition number do not determine its effects.
-DETERMINED = 1e-12
 
 
 def hlm_resid(fit, level=1, standardize=False, include_ls=True):
@@ -141,29 +139,6 @@ def _least_squares_of_rows(design, sigma, standardize):
 
 
 # --- levels of a factor -----------------------------------------------------------------
-
-
-def least_squares_effects(fit, f):
-    """(Z'WZ)^-1 Z'W(y - offset - X beta) of every level, and the inverse: (nl, c) and (nl, c, c), in the user's columns.
-
-    From the cross-products: no rows are needed.  NaN where the level does not determine all of them.
-    """
-    products, centring = fit._products, fit._centrings[f]
-    delta = np.linalg.solve(fit._x_centring.B, fit._estimates.beta - products.beta0)
-    block = products.ZtWXy[f]
-    r = block[:, :, -1] - block[:, :, :-1] @ delta
-    G = products.ZtWZ[f]
-    scale = np.sqrt(np.diagonal(G, axis1=1, axis2=2))
-    usable = (scale > 0).all(axis=1)
-    scale = np.where(scale > 0, scale, 1.0)
-    R = G / scale[:, :, None] / scale[:, None, :]
-    values = np.linalg.eigvalsh(R)
-    usable &= values[:, 0] > DETERMINED * values[:, -1]
-    inverse = np.full_like(G, np.nan)
-    inverse[usable] = np.linalg.inv(R[usable])
-    inverse = inverse / scale[:, :, None] / scale[:, None, :]
-    effects = np.einsum("lcd,ld->lc", inverse, r)
-    return effects @ centring.B.T, centring.B @ inverse @ centring.B.T
 
 
 def _of_levels(fit, f, standardize, include_ls):

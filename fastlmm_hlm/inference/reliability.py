@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import FewLevelsWarning, warn_user
-from fastlmm_hlm.inference.hlm_resid import least_squares_effects
+from fastlmm_hlm.inference.leveleffects import least_squares_effects
 from fastlmm_hlm.report.frames import matrix_text
 
 # Levels below which a variance between them is hardly known.

@@ -15,9 +15,10 @@ Nobre, Singer (2007), Biometrical J. 49(6).  Singer, Rocha, Nobre (2017), Int. S
 import numpy as np
 
 from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.inference import elimination
+from fastlmm_hlm.inference import elimination, rowdiagnostics
 from fastlmm_hlm.inference.decorrelate import cholesky_residuals, symmetric_residuals
-from fastlmm_hlm.inference.leverage import ROWS, centred_columns, leverages
+from fastlmm_hlm.inference.leverage import ROWS, centred_columns
+from fastlmm_hlm.inference.rowdiagnostics import pearson
 
 LME4_TYPES = ("response", "pearson", "deviance", "working")
 TYPES = (*LME4_TYPES, "standardized", "cholesky", "symmetric")
@@ -50,9 +51,13 @@ def residuals_of(fit, type="response", scaled=False, level="conditional", caller
         if type != "standardized":
             return {"cholesky": cholesky_residuals, "symmetric": symmetric_residuals}[type](fit, marginal(fit, design), caller)
         return standardized(fit, level, caller)
-    r = marginal(fit, design) if level == "marginal" else design.y - fit._linear_predictor()
-    if type in ("pearson", "deviance") and design.weights is not None:
-        r *= np.sqrt(design.weights)
+    weighted = type in ("pearson", "deviance")
+    if level == "conditional":
+        r = pearson(fit, design) if weighted else design.y - fit._linear_predictor()
+    else:
+        r = marginal(fit, design)
+        if weighted and design.weights is not None:
+            r *= np.sqrt(design.weights)
     return r / fit._estimates.sigma if scaled else r
 
 
@@ -63,13 +68,11 @@ def marginal(fit, design):
 
 def standardized(fit, level, caller):
     """Residuals over their own standard deviation, (n,); NaN where it is zero."""
+    if level == "conditional":
+        return rowdiagnostics.standardized(fit, caller)
     design, sigma = fit._rows_or_raise(caller).design, fit._estimates.sigma
     w = 1.0 if design.weights is None else design.weights
-    if level == "conditional":
-        r = design.y - fit._linear_predictor()
-        variance = (1.0 - leverages(fit, caller)) / w
-    else:
-        r, variance = marginal(fit, design), marginal_variances(fit, design)
+    r, variance = marginal(fit, design), marginal_variances(fit, design)
     known = variance * w > NO_VARIANCE
     return np.where(known, r, np.nan) / (sigma * np.sqrt(np.where(known, variance, 1.0)))
 

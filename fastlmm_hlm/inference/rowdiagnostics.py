@@ -9,10 +9,16 @@ from fastlmm_hlm.inference.leverage import leverages
 DETERMINED = 1e-10
 
 
-def pearson(fit, design):
-    """Conditional residuals times the root of their prior weight, (n,)."""
-    r = design.y - fit._linear_predictor()
+def pearson(fit, design, mu=None):
+    """Conditional residuals times the root of their prior weight, (n,); `mu` are the fitted values where known."""
+    r = design.y - (fit._linear_predictor() if mu is None else mu)
     return r if design.weights is None else r * np.sqrt(design.weights)
+
+
+def standardized(fit, caller):
+    """Conditional residuals over their own standard deviation, (n,); NaN where the leverage is 1."""
+    r = pearson(fit, fit._rows_or_raise(caller).design)
+    return _over(r, 1.0 - leverages(fit, caller), fit._estimates.sigma)
 
 
 def cooks_distances(r, h, p, sigma):
@@ -56,9 +62,7 @@ def rstandard(fit):
     RowsNotKeptError
         If the fit was pickled without its rows.
     """
-    rows = fit._rows_or_raise("rstandard")
-    r, left = pearson(fit, rows.design), 1.0 - leverages(fit, "rstandard")
-    return rows.series(_over(r, left, fit._estimates.sigma), "rstandard")
+    return fit._rows_or_raise("rstandard").series(standardized(fit, "rstandard"), "rstandard")
 
 
 def rstudent(fit, sigma="full"):

@@ -117,13 +117,6 @@ class ResponseSimulator:
             total = part if total is None else total + part
         return total
 
-    def drawn_effects(self, rng):
-        """Random effects beyond those in the mean: (factor, (nl, c)) for each factor that has some, one after the other."""
-        for factor, half, known, stays in self.factors:
-            effects = self._standard(rng, (len(factor.levels), len(half))) @ half
-            effects[:known, stays] = 0.0
-            yield factor, effects
-
     def draw(self, rng, out=None):
         """One response, (n,).
 

@@ -52,4 +52,5 @@ def simulate(model, nsim=1, seed=None, **kwargs):
         return simulate_formula(model, kwargs.pop("newdata", None), kwargs.pop("newparams", None), nsim=nsim, seed=seed, **kwargs)
     return _simulate_fit(model, nsim, seed, **kwargs)
 
+
 __all__ = list(GENERICS)

@@ -164,7 +164,7 @@ def test_power_of_a_factor_within_balanced_groups_is_that_of_the_noncentral_F():
 
 
 def test_normal_quantiles_reject_too_often_by_as_much_as_they_must():
-    levels, rows = 10, 4
+    levels = 10
     model = make_lmer("y ~ arm + (1 | g)", groups(levels, 6).query("abs(time) < 2"), fixef=[1.0, 0.0], VarCorr=2.0, sigma=1.0, seed=1)
     exact = 2.0 * stats.t.sf(stats.norm.ppf(0.975), levels - 2)
     assert near(power_sim(model, "arm", nsim=2000, seed=4, method="z"), exact)

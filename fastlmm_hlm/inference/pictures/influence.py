@@ -6,10 +6,7 @@ import pandas as pd
 from fastlmm_hlm.errors import ArgumentError
 from fastlmm_hlm.inference.leverage import leverages
 from fastlmm_hlm.inference.pictures.residuals import residuals_of
-from fastlmm_hlm.inference.tidy import cooks_distances
-
-# Names of rows in a picture.
-MOST_NAMES = 10
+from fastlmm_hlm.inference.rowdiagnostics import cooks_distances
 
 
 def cooks_data(fit):

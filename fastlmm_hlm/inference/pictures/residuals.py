@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.errors import ArgumentError
-from fastlmm_hlm.inference.leverage import leverages
+from fastlmm_hlm.inference import residuals
 from fastlmm_hlm.inference.pictures.columns import column_at_rows
 from fastlmm_hlm.inference.pictures.smoother import local_mean
+from fastlmm_hlm.inference.rowdiagnostics import standardized
 
 TYPES = ("pearson", "scaled", "standardized", "response")
 NAMES = {"pearson": "residual", "response": "residual", "scaled": "residual / sigma",
@@ -30,15 +31,9 @@ def residuals_of(fit, type, caller):
     """
     if type not in TYPES:
         raise ArgumentError(f"{caller}: type = {type!r} is not known; use one of {', '.join(TYPES)}.")
-    design = fit._rows_or_raise(caller).design
-    r = design.y - fit._linear_predictor()
-    if type != "response" and design.weights is not None:
-        r = r * np.sqrt(design.weights)
-    if type in ("scaled", "standardized"):
-        r = r / fit._estimates.sigma
     if type == "standardized":
-        r = r / np.sqrt(np.maximum(1.0 - leverages(fit, caller), 1e-12))
-    return r
+        return np.nan_to_num(standardized(fit, caller), nan=0.0)         # a residual without variance is zero
+    return residuals.residuals_of(fit, "pearson" if type == "scaled" else type, scaled=type == "scaled", caller=caller)
 
 
 def residuals_data(fit, x=None, *, type="pearson", share=2.0 / 3.0):

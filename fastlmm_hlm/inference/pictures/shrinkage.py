@@ -10,12 +10,12 @@ so a fit needs no rows for them.
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from fastlmm_hlm.errors import ArgumentError
+from fastlmm_hlm.inference.leveleffects import least_squares_effects
 from fastlmm_hlm.inference.pictures.columns import chosen_terms, covariance_of, group_name
 
-# Columns of a group are dependent when an eigenvalue of their correlations is below this.
+# Columns of a group are dependent when an eigenvalue of their correlations is below this share of the largest.
 DEPENDENT = 1e-10
 
 
@@ -55,7 +55,7 @@ def shrinkage_data(fit, group=None, terms=None):
     columns = list(columns)
     wanted = chosen_terms(columns, terms, name, "shrinkage_data")
     fixed = fit.fixef().reindex(columns).fillna(0.0).to_numpy()
-    own = least_squares_deviations(fit, f)
+    own, _ = least_squares_effects(fit, f, DEPENDENT, others=True)
     sd = np.sqrt(np.diagonal(covariance_of(fit, name).to_numpy()))
     parts = []
     for term in wanted:
@@ -65,37 +65,6 @@ def shrinkage_data(fit, group=None, terms=None):
             "mixed": fixed[j] + fit._estimates.b[f][:, j], "population": fixed[j], "sd": sd[j],
         }))
     return pd.concat(parts, ignore_index=True)
-
-
-def least_squares_deviations(fit, f):
-    """(Z'WZ)^-1 Z'Wr of every level of grouping factor f, (nl, c) in the user's columns; NaN where it does not exist."""
-    products, e = fit._products, fit._estimates
-    G, R, p = products.ZtWZ[f], products.ZtWXy[f], products.p
-    shift = np.linalg.solve(fit._x_centring.B, e.beta - products.beta0) if p else np.zeros(0)
-    r = R[:, :, p] - R[:, :, :p] @ shift
-    for g, b in enumerate(e.b):
-        if g != f:
-            r = r - _of_others(products.pairs, f, g, np.linalg.solve(fit._centrings[g].B, b.T).T, r.shape)
-    size = np.sqrt(np.maximum(np.einsum("lcc->lc", G), 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.where((size > 0.0).all(axis=1)[:, None, None], G / (size[:, :, None] * size[:, None, :]), 0.0)
-    determined = np.linalg.eigvalsh(scaled)[:, 0] > DEPENDENT
-    out = np.full(r.shape, np.nan)
-    solved = np.linalg.solve(scaled[determined], (r / np.where(size > 0.0, size, 1.0))[determined][:, :, None])[:, :, 0]
-    out[determined] = (solved / size[determined]) @ fit._centrings[f].B.T
-    return out
-
-
-def _of_others(pairs, f, g, b, shape):
-    """Z_f'W Z_g b, (nl_f, c_f)."""
-    indptr, indices, values = pairs[min(f, g), max(f, g)]
-    lower = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    if f < g:
-        level, parts = lower, np.einsum("mij,mj->mi", values, b[indices])
-    else:
-        level, parts = indices, np.einsum("mij,mi->mj", values, b[lower])
-    pick = sparse.csr_array((np.ones(len(level)), (level, np.arange(len(level)))), shape=(shape[0], len(level)))
-    return pick @ parts
 
 
 def plot_shrinkage(fit, group=None, terms=None, *, ax=None, xlabel=None, ylabel=None, title=None):

@@ -26,13 +26,13 @@ def sheet_text(sheet):
     total = first + sum(len(GAP) + w for w in widths)
     lines = [*(sheet.title.split("\n") if sheet.title else []), "=" * total]
     for k, head in enumerate(sheet.header):
-        heads = [_placed(columns[j][0][k], widths[j], sheet.align[j], True) for j in range(sheet.width)]
+        heads = [_placed(columns[j][0][k], widths[j], sheet.align[j]) for j in range(sheet.width)]
         lines.append(GAP.join([pad_right(head[0], first), *heads]))
     at = 0
     for block in sheet.blocks:
         lines.append("-" * total)
         for _ in block:
-            cells = [_placed(columns[j][1][at], widths[j], sheet.align[j], False) for j in range(sheet.width)]
+            cells = [_placed(columns[j][1][at], widths[j], sheet.align[j]) for j in range(sheet.width)]
             lines.append(GAP.join([pad_right(labels[at], first), *cells]))
             at += 1
     lines.append("=" * total)
@@ -58,7 +58,7 @@ def _column(sheet, j):
     return heads, words
 
 
-def _placed(word, width, align, is_head):
+def _placed(word, width, align):
     """A word in its column; what lines up at a point, and its heading, is centred."""
     if align == "d":
         left = (width - display_width(word)) // 2

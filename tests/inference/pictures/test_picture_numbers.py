@@ -12,7 +12,7 @@ from scipy import stats
 
 from fastlmm_hlm import coef, datasets, fixef, group_lines, hatvalues, lmer, population_line, ranef
 from fastlmm_hlm.errors import ArgumentError, RowsNotKeptError, UnknownNameError
-from fastlmm_hlm.inference.pictures.predictive import bandwidth, density
+from fastlmm_hlm.inference.density import bandwidth, density
 from fastlmm_hlm.inference.pictures.qqbands import local_level, normal_band, plotting_positions, probability_inside
 from fastlmm_hlm.inference.pictures.smoother import GROUPS, local_lines, local_mean
 
@@ -432,8 +432,8 @@ def test_the_density_is_the_sum_of_its_kernels():
     at = np.linspace(-5, 40, 512)
     expected = stats.norm.pdf((at[:, None] - y) / width).sum(axis=1) / (400 * width)
     # Sharing a value between two places widens the kernel by less than a thousandth.
-    np.testing.assert_allclose(density(y, -5, 40, width), expected, atol=1e-3 * expected.max())
-    assert np.trapezoid(density(y, -5, 40, width), at) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(density(y, -5, 40, 512, width), expected, atol=1e-3 * expected.max())
+    assert np.trapezoid(density(y, -5, 40, 512, width), at) == pytest.approx(1, abs=1e-3)
 
 
 def test_simulated_densities_are_those_of_simulated_responses(sleep):
