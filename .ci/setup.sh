@@ -21,8 +21,8 @@ esac
 
 BUILD_PACKAGES="gcc libc6-dev make pkg-config libsuitesparse-dev python3-dev python3-venv"
 R_PACKAGES="r-base-core r-cran-lme4 r-cran-lmertest r-cran-jsonlite r-cran-numderiv r-cran-pbkrtest r-cran-emmeans
-    r-cran-rlrsim r-cran-clubsandwich r-cran-broom.mixed r-cran-performance"
-R_NAMES='"lme4", "lmerTest", "jsonlite", "numDeriv", "pbkrtest", "emmeans", "RLRsim", "clubSandwich", "broom.mixed", "performance"'
+    r-cran-rlrsim r-cran-clubsandwich r-cran-broom.mixed r-cran-performance r-cran-ggeffects r-cran-sjplot"
+R_NAMES='"lme4", "lmerTest", "jsonlite", "numDeriv", "pbkrtest", "emmeans", "RLRsim", "clubSandwich", "broom.mixed", "performance", "ggeffects", "sjPlot"'
 # What `R CMD config --ldflags` names and rpy2 therefore links with.
 R_LIBRARIES="libpcre2-dev liblzma-dev libbz2-dev zlib1g-dev libtirpc-dev libicu-dev libdeflate-dev"
 
