@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
-KERNEL_SOURCES := $(wildcard csrc/*.c csrc/*.h fastlmm_hlm/_core/*.pyx fastlmm_hlm/_core/*.pxd) setup.py
+KERNEL_SOURCES := $(wildcard csrc/*.c csrc/*.h fastlmm_hlm/_core/*.pyx fastlmm_hlm/_core/*.pxi fastlmm_hlm/_core/*.pxd) setup.py
 
 .PHONY: help demo docs test test-fast parity parity-stored parity-fuzz parity-reference asan bench build venv clean
 

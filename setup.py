@@ -71,7 +71,7 @@ found = cholmod()
 kernels = Extension(
     "fastlmm_hlm._core.kernels",
     sources=["fastlmm_hlm/_core/kernels.pyx", *KERNELS],
-    depends=HEADERS,
+    depends=[*HEADERS, "fastlmm_hlm/_core/rows.pxi", "fastlmm_hlm/_core/flmm.pxd"],
     include_dirs=["csrc", numpy.get_include(), *found.pop("include_dirs")],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=["-O3", "-std=c11", "-fno-math-errno", "-fopenmp"],

@@ -43,7 +43,7 @@ typedef struct {
     void (*dpotri)(char *, int *, double *, int *, int *);
 } flmm_blas;
 
-/* --- the data pass (crossprod.c) ------------------------------------------ */
+/* --- the data pass (crossprod.c, pairs.c, columns.c) ----------------------- */
 
 /* One column of X or Z as it lies in the data: the value used in row j is
  * values[j] - centre, or 1 - centre when values is NULL. */
@@ -52,35 +52,48 @@ typedef struct {
     double centre;
 } flmm_column;
 
-/* XyWXy += [X r]' W [X r] over n rows.
- *
- * x      [p]            columns of X
- * r      [n]            response, already shifted
- * w      [n] or NULL    prior weights; NULL means all ones
- * XyWXy  [(p+1)*(p+1)]  in/out, symmetric, stored in full
- *
- * Rows are summed in chunks of a fixed size whose sums are added in order, so
- * the rounding does not depend on how many rows there are per call beyond that.
- * Cost: n (p+1)^2 multiply-adds.
- */
-int flmm_crossprod_fixed(const flmm_blas *blas, int64_t n, int32_t p, const flmm_column *x,
-                         const double *r, const double *w, double *XyWXy);
+/* r = y - offset - X beta0; NULL for no offset, no beta0. */
+typedef struct {
+    const double *values;            /* [n] */
+    const double *offset;            /* [n] */
+    const double *beta0;             /* [p], of the columns as they lie in the data, not centred */
+} flmm_response;
 
-/* The blocks of one grouping factor:
+/* One grouping factor and its sums:
  *
  *   ZtWZ[l]  += sum over rows j of level l of  w_j z_j z_j'
  *   ZtWXy[l] += sum over rows j of level l of  w_j z_j [x_j r_j]
- *
- * level  [n]                level code of each row, 0 <= level[j] < nl
- * z      [nc]               columns of the factor's terms
- * ZtWZ   [nl * nc * nc]     in/out, blocks stored in full
- * ZtWXy  [nl * nc * (p+1)]  in/out
- *
- * Returns FLMM_OK, or FLMM_BAD_LEVEL with the outputs untouched.
  */
-int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *level,
-                          const flmm_column *z, int32_t p, const flmm_column *x, const double *r,
-                          const double *w, double *ZtWZ, double *ZtWXy);
+typedef struct {
+    int32_t nc, nl;                  /* columns, levels */
+    const int32_t *level;            /* [n] level code of each row, 0 <= level[j] < nl */
+    const flmm_column *z;            /* [nc] columns of the factor's terms */
+    double *ZtWZ;                    /* [nl nc nc] in/out, blocks in full; or NULL: left out */
+    double *ZtWXy;                   /* [nl nc (p+1)] in/out; NULL: nothing is added to this factor */
+} flmm_grouping;
+
+/* All sums over n rows at once: XyWXy += [X r]'W[X r], and those of every grouping factor.
+ *
+ * x      [p]            columns of X
+ * w      [n] or NULL    prior weights; NULL means all ones
+ * group  [nf]
+ * XyWXy  [(p+1)*(p+1)]  in/out, symmetric, stored in full; NULL: left out
+ *
+ * Rows are summed in chunks of a fixed size whose sums are added in order, so the rounding does not depend on
+ * how many rows there are per call beyond that; nor on which factors are added to, only on all their levels.
+ *
+ * Returns FLMM_OK, or an error with the outputs untouched.  Cost: see crossprod.c.
+ */
+int flmm_crossprod_rows(const flmm_blas *blas, int64_t n, int32_t p, const flmm_column *x, const flmm_response *y,
+                        const double *w, int32_t nf, const flmm_grouping *group, double *XyWXy);
+
+/* XyWXy alone, r [n] the response already shifted. */
+int flmm_crossprod_fixed(const flmm_blas *blas, int64_t n, int32_t p, const flmm_column *x, const double *r,
+                         const double *w, double *XyWXy);
+
+/* The sums of one factor alone. */
+int flmm_crossprod_factor(int64_t n, int32_t nc, int32_t nl, const int32_t *level, const flmm_column *z, int32_t p,
+                          const flmm_column *x, const double *r, const double *w, double *ZtWZ, double *ZtWXy);
 
 /* Counting sort of the level codes: rows of level l are
  * order[start[l]] .. order[start[l+1]-1], in their own order.
@@ -118,6 +131,13 @@ int flmm_pairs_fill(int32_t nc_f, int32_t nl_f, const int64_t *start_f, const in
 int flmm_pairs_nested(int64_t n, int32_t nl_f, const int32_t *level_f, int32_t nl_g,
                       const int32_t *level_g, int32_t *parent);
 
+/* The same while rows come by: parent [nl_f] in/out, -1 for levels without rows so far.
+ *
+ * Returns FLMM_OK; FLMM_NOT_NESTED as soon as a level of f lies in two of g, the rows before it noted; or
+ * FLMM_BAD_LEVEL with parent untouched.
+ */
+int flmm_pairs_follow(int64_t n, int32_t nl_f, const int32_t *level_f, const int32_t *level_g, int32_t *parent);
+
 /* The blocks of nested factors, added row by row: no sorting needed.
  *
  * indptr [nl_f+1]                     0 or 1 pair per level of f
@@ -126,6 +146,34 @@ int flmm_pairs_nested(int64_t n, int32_t nl_f, const int32_t *level_f, int32_t n
 int flmm_pairs_nested_fill(int64_t n, int32_t nc_f, const int32_t *level_f, const flmm_column *z_f,
                            int32_t nc_g, const flmm_column *z_g, const double *w, const int64_t *indptr,
                            double *values);
+
+/* Codes of integers by a table over their range: code[j] = table[values[j] - low], or -1 outside of it.
+ *
+ * table [size]  codes, -1 where an integer has none
+ *
+ * Returns FLMM_OK, or FLMM_BAD_LEVEL if some code is negative.
+ */
+int flmm_look_up_int32(int64_t n, const int32_t *values, int64_t low, int64_t size, const int32_t *table, int32_t *code);
+int flmm_look_up_int64(int64_t n, const int64_t *values, int64_t low, int64_t size, const int32_t *table, int32_t *code);
+
+/* The same, and integers without a code get the next one, in the order of their rows.
+ *
+ * table [size]  in/out
+ * count         in/out codes given so far
+ * fresh [n]     out: the integers that were new, by their codes
+ *
+ * Returns FLMM_OK, or FLMM_BAD_LEVEL for an integer outside of the table's range, with nothing numbered.
+ */
+int flmm_number_int32(int64_t n, const int32_t *values, int64_t low, int64_t size, int32_t *table, int32_t *count,
+                      int64_t *fresh, int32_t *code);
+int flmm_number_int64(int64_t n, const int64_t *values, int64_t low, int64_t size, int32_t *table, int32_t *count,
+                      int64_t *fresh, int32_t *code);
+
+/* out [rows * count] = columns at[0 .. count-1] of in [rows * width], row-major. */
+void flmm_take_columns(int64_t rows, int32_t width, const double *in, int32_t count, const int32_t *at, double *out);
+
+/* Whether no value is infinite or not a number. */
+int flmm_all_finite(int64_t n, const double *values);
 
 /* out = minimum, maximum, mean, standard deviation (divisor n) of a column, in one pass. */
 void flmm_column_moments(int64_t n, const double *values, double *out);

@@ -143,11 +143,12 @@ static int pairs(model *m, int f, int g, int k)
 
 int model_crossprod(model *m)
 {
-    int status = flmm_crossprod_fixed(&plain_blas, m->n, m->p, m->x, m->y, m->w, m->XyWXy);
-    for (int f = 0; f < m->nf && status == FLMM_OK; f++) {
-        status = flmm_crossprod_factor(m->n, m->nc[f], m->nl[f], m->level[f], m->z[f], m->p, m->x, m->y,
-                                       m->w, m->ZtWZ[f], m->ZtWXy[f]);
+    const flmm_response y = {.values = m->y};
+    flmm_grouping group[MOST_FACTORS];
+    for (int f = 0; f < m->nf; f++) {
+        group[f] = (flmm_grouping){m->nc[f], m->nl[f], m->level[f], m->z[f], m->ZtWZ[f], m->ZtWXy[f]};
     }
+    int status = flmm_crossprod_rows(&plain_blas, m->n, m->p, m->x, &y, m->w, m->nf, group, m->XyWXy);
     const int npairs = m->nf * (m->nf - 1) / 2;
     for (int g = 0; g < m->nf && status == FLMM_OK; g++) {
         for (int f = 0; f < g && status == FLMM_OK; f++) {

@@ -56,6 +56,36 @@ static void compare_with_sums(const model *m)
     }
 }
 
+/* The sums of one factor, and of none, are those of all at once. */
+static void compare_with_sums_apart(const model *m)
+{
+    const int width = m->p + 1;
+    double *XyWXy = dense_new(width, width);
+    check_status(flmm_crossprod_fixed(&plain_blas, m->n, m->p, m->x, m->y, m->w, XyWXy), FLMM_OK, "fixed part");
+    check_all_close((size_t)(width * width), XyWXy, m->XyWXy, ROUNDING, "fixed part alone");
+    free(XyWXy);
+    for (int f = 0; f < m->nf; f++) {
+        const int nc = m->nc[f], nl = m->nl[f];
+        double *G = dense_new(nl, nc * nc), *R = dense_new(nl, nc * width);
+        check_status(flmm_crossprod_factor(m->n, nc, nl, m->level[f], m->z[f], m->p, m->x, m->y, m->w, G, R), FLMM_OK,
+                     "factor");
+        check_all_close((size_t)(nl * nc * nc), G, m->ZtWZ[f], ROUNDING, "Z'WZ of one factor alone");
+        check_all_close((size_t)(nl * nc * width), R, m->ZtWXy[f], ROUNDING, "Z'W[X y] of one factor alone");
+        free(G);
+        free(R);
+    }
+}
+
+/* Rows sorted by their levels, of which many follow each other. */
+static void sort_levels(model *m)
+{
+    for (int f = 0; f < m->nf; f++) {
+        for (int j = 0; j < m->n; j++) {
+            m->level[f][j] = (int32_t)((int64_t)j * m->nl[f] / m->n);
+        }
+    }
+}
+
 static void compare_pairs_with_sums(const model *m, int f, int g)
 {
     const int cf = m->nc[f], cg = m->nc[g], k = g * (g - 1) / 2 + f;
@@ -104,12 +134,18 @@ static void cross_products_are_the_sums_written_out(void)
         {.n = 300, .p = 3, .nf = 2, .weighted = 1, .nc = {2, 1}, .nl = {7, 4}},
         {.n = 257, .p = 1, .nf = 3, .nc = {3, 2, 1}, .nl = {2, 9, 30}},
         {.n = 20000, .p = 2, .nf = 2, .weighted = 1, .nc = {1, 2}, .nl = {50, 3}},
+        {.n = 600, .p = 4, .nf = 1, .weighted = 1, .nc = {2}, .nl = {120}},
+        {.n = 600, .p = 9, .nf = 2, .weighted = 1, .nc = {2, 1}, .nl = {120, 7}},
     };
     random_source r = {1};
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        model *m = model_new(&r, &shapes[s]);
+    for (size_t s = 0; s < 2 * (sizeof shapes / sizeof *shapes); s++) {
+        model *m = model_new(&r, &shapes[s / 2]);
+        if (s % 2) {
+            sort_levels(m);
+        }
         check_status(model_crossprod(m), FLMM_OK, "cross-products");
         compare_with_sums(m);
+        compare_with_sums_apart(m);
         for (int g = 0; g < m->nf; g++) {
             for (int f = 0; f < g; f++) {
                 compare_pairs_with_sums(m, f, g);
@@ -272,6 +308,67 @@ static void moments_of_a_column_come_in_one_pass(void)
     free(x);
 }
 
+static void integers_are_looked_up_and_numbered(void)
+{
+    check_begin("integers are looked up and numbered");
+    const int64_t wide[6] = {12, 10, 12, INT64_MIN, INT64_MAX, 11};
+    const int32_t narrow[6] = {12, 10, 12, INT32_MIN, INT32_MAX, 11};
+    int32_t table[3] = {5, -1, -1}, code[6], count = 6;
+    int64_t fresh[6];
+    check_status(flmm_look_up_int64(6, wide, 10, 3, table, code), FLMM_BAD_LEVEL, "look up");
+    check_true(code[1] == 5 && code[0] == -1 && code[3] == -1 && code[4] == -1, "codes");
+    check_status(flmm_look_up_int32(6, narrow, 10, 3, table, code), FLMM_BAD_LEVEL, "look up");
+    check_true(code[1] == 5 && code[0] == -1 && code[3] == -1 && code[4] == -1, "codes");
+    check_status(flmm_number_int64(6, wide, 10, 3, table, &count, fresh, code), FLMM_BAD_LEVEL, "outside");
+    check_true(count == 6 && table[0] == 5 && table[1] == -1 && table[2] == -1, "nothing numbered");
+    check_status(flmm_number_int32(3, narrow, 10, 3, table, &count, fresh, code), FLMM_OK, "number");
+    check_true(count == 7 && fresh[0] == 12 && table[2] == 6 && code[0] == 6 && code[1] == 5 && code[2] == 6, "numbered");
+    check_status(flmm_look_up_int64(3, wide, 10, 3, table, code), FLMM_OK, "look up");
+    check_status(flmm_look_up_int64(1, wide, 10, 0, NULL, code), FLMM_BAD_LEVEL, "no table");
+}
+
+static void nesting_is_followed(void)
+{
+    check_begin("nesting is followed");
+    const int32_t f[5] = {0, 1, 0, 2, 1}, g[5] = {1, 0, 1, 0, 1}, outside[1] = {3};
+    int32_t parent[3] = {-1, -1, -1};
+    check_status(flmm_pairs_follow(4, 3, f, g, parent), FLMM_OK, "nested");
+    check_true(parent[0] == 1 && parent[1] == 0 && parent[2] == 0, "parents");
+    check_status(flmm_pairs_follow(1, 3, f + 4, g + 4, parent), FLMM_NOT_NESTED, "not nested");
+    check_status(flmm_pairs_follow(1, 3, outside, g, parent), FLMM_BAD_LEVEL, "bad level");
+    check_true(parent[0] == 1 && parent[1] == 0 && parent[2] == 0, "parents");
+}
+
+static void values_that_are_not_finite_are_found(void)
+{
+    check_begin("values that are not finite are found");
+    double x[19];
+    for (int j = 0; j < 19; j++) {
+        x[j] = j % 2 ? 1.7e308 : -1.7e308;
+    }
+    for (int n = 0; n <= 19; n++) {
+        check_true(flmm_all_finite(n, x), "huge values are finite");
+        for (int j = 0; j < n; j++) {
+            const double kept = x[j];
+            x[j] = j % 3 ? NAN : INFINITY;
+            check_true(!flmm_all_finite(n, x), "one is not");
+            x[j] = kept;
+        }
+    }
+}
+
+static void columns_are_taken(void)
+{
+    check_begin("columns are taken");
+    const double in[6] = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0};
+    const int32_t at[2] = {2, 0};
+    double out[4];
+    flmm_take_columns(2, 3, in, 2, at, out);
+    check_true(out[0] == 3.0 && out[1] == 1.0 && out[2] == 6.0 && out[3] == 4.0, "two columns");
+    flmm_take_columns(2, 3, in, 1, at, out);
+    check_true(out[0] == 3.0 && out[1] == 6.0, "one column");
+}
+
 static void rows_come_by_level_in_their_own_order(void)
 {
     check_begin("rows come by level in their own order");
@@ -293,4 +390,8 @@ void test_crossprod(void)
     rows_come_by_level_in_their_own_order();
     pairs_of_nested_factors_need_no_sorting();
     moments_of_a_column_come_in_one_pass();
+    integers_are_looked_up_and_numbered();
+    nesting_is_followed();
+    values_that_are_not_finite_are_found();
+    columns_are_taken();
 }

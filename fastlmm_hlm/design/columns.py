@@ -38,6 +38,23 @@ def dense(columns, n):
     return out
 
 
+def places_among(columns, centre, others, others_centre):
+    """Where columns stand among others, the same array with the same centre.
+
+    Parameters
+    ----------
+    columns, others : list of (ndarray (n,) or None)
+    centre, others_centre : ndarray
+
+    Returns
+    -------
+    ndarray of int32, shape (len(columns),), or None if some column is none of them
+    """
+    places = {(id(column), m): j for j, (column, m) in enumerate(zip(others, others_centre.tolist()))}
+    found = [places.get((id(column), m), -1) for column, m in zip(columns, centre.tolist())]
+    return None if -1 in found else np.array(found, dtype=np.int32)
+
+
 def times(columns, beta, n):
     """Matrix times vector, (n,), without the matrix.
 

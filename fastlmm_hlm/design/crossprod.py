@@ -13,7 +13,7 @@ import numpy as np
 from fastlmm_hlm._core import kernels
 from fastlmm_hlm._core.small import solve_positive
 from fastlmm_hlm._core.threads import run_all
-from fastlmm_hlm.design.columns import rows_of, times
+from fastlmm_hlm.design.columns import places_among, rows_of, times
 from fastlmm_hlm.design.rank import clearly_independent, independent_columns
 
 # Rows from which beta0 is estimated; any beta0 gives the same model.
@@ -156,18 +156,31 @@ def _columns(columns, centre, rows):
 
 
 class _Rows:
-    """Some rows of a design as the kernels take them: references, or copies of a slab at a time."""
+    """Some rows of a design as the kernels take them: references, or copies of a slab at a time.
+
+    A column that occurs in X and in Z is taken once, so that the kernels see that it is the same.
+    """
 
     def __init__(self, design, rows):
-        self.design, self.rows = design, rows
-        self.w = None if design.weights is None else np.ascontiguousarray(design.weights[rows])
+        self.design, self.rows, self._taken = design, rows, {}
+        self.w, self.y, self.offset = (self._of(values) for values in (design.weights, design.y, design.offset))
+
+    def _of(self, column):
+        if column is None:
+            return None
+        if id(column) not in self._taken:
+            self._taken[id(column)] = np.ascontiguousarray(column[self.rows], dtype=float)
+        return self._taken[id(column)]
+
+    def _columns(self, columns, centre):
+        return kernels.Columns([(self._of(column), m) for column, m in zip(columns, centre.tolist())])
 
     def x(self):
-        return _columns(self.design.x_columns, self.design.x_centring.centre, self.rows)
+        return self._columns(self.design.x_columns, self.design.x_centring.centre)
 
     def z(self, f):
         factor = self.design.factors[f]
-        return _columns(factor.columns, factor.centring.centre, self.rows)
+        return self._columns(factor.columns, factor.centring.centre)
 
     def codes(self, f):
         return np.ascontiguousarray(self.design.factors[f].codes[self.rows], dtype=np.int32)
@@ -179,23 +192,36 @@ def _slabs(design, rows):
         yield _Rows(design, slice(first, min(first + SLAB, rows.stop)))
 
 
+def sweeps(add, count, threads):
+    """The tasks that together add rows to the sums of `count` factors and to the fixed part.
+
+    Parameters
+    ----------
+    add : function of (factors to add to, whether to add the fixed part)
+    """
+    if threads <= 1:
+        return [partial(add, range(count), True)]
+    return [*(partial(add, [f], False) for f in range(1, count)), partial(add, [0], True)]
+
+
 def _block(design, beta0, rows, threads):
     factors, p, n = range(len(design.factors)), design.p, rows.stop - rows.start
     nl = [len(factor.levels) for factor in design.factors]
     nc = [len(factor.columns) for factor in design.factors]
     XyWXy = np.zeros((p + 1, p + 1))
-    ZtWZ = [np.zeros((nl[f], nc[f], nc[f])) for f in factors]
+    within = [places_among(f.columns, f.centring.centre, design.x_columns, design.x_centring.centre) for f in design.factors]
+    squares = [np.zeros((nl[f], nc[f], nc[f])) if within[f] is None else None for f in factors]
     ZtWXy = [np.zeros((nl[f], nc[f], p + 1)) for f in factors]
     pairs = {}
 
     def add(chosen, fixed):
         """The blocks of some factors, and the fixed part if asked."""
         for slab in _slabs(design, rows):
-            x, r = slab.x(), shifted_response(design, beta0, slab.rows)
-            for f in chosen:
-                kernels.crossprod_factor(slab.codes(f), slab.z(f), x, r, slab.w, ZtWZ[f], ZtWXy[f])
-            if fixed:
-                kernels.crossprod_fixed(x, r, slab.w, XyWXy)
+            groups = [
+                kernels.Grouping(slab.codes(f), slab.z(f), nl[f], squares[f] if f in chosen else None, ZtWXy[f] if f in chosen else None)
+                for f in factors
+            ]
+            kernels.crossprod_rows(slab.x(), slab.y, slab.offset, beta0, slab.w, groups, XyWXy if fixed else None)
 
     def meet(f, g):
         whole = _Rows(design, rows)
@@ -205,17 +231,24 @@ def _block(design, beta0, rows, threads):
                 whole.codes(f), nl[f], whole.z(f), whole.codes(g), nl[g], whole.z(g), whole.w
             )
             return
+        ours, theirs = design.factors[f], design.factors[g]
+        shared = places_among(theirs.columns, theirs.centring.centre, ours.columns, ours.centring.centre)
+        if shared is not None:
+            pairs[f, g] = *nested, shared         # columns of Z_f'WZ_f, once it is there
+            return
         values = np.zeros((len(nested[1]), nc[f], nc[g]))
         for slab in _slabs(design, rows):
             kernels.add_nested_pairs(slab.codes(f), slab.z(f), slab.z(g), slab.w, nested[0], values)
         pairs[f, g] = *nested, values
 
-    # separate sums, so that their bits do not depend on who computes which
+    # the sums of each factor are their own, so their bits do not depend on who computes which
     meetings = [partial(meet, f, g) for g in factors for f in range(g)]
-    if threads > 1 and n >= WORTH_THREADS:
-        run_all([*(partial(add, [f], False) for f in factors), *meetings, partial(add, [], True)], threads)
-    else:
-        run_all([partial(add, factors, True), *meetings], 1)
+    run_all([*sweeps(add, len(nl), threads if n >= WORTH_THREADS else 1), *meetings], threads if n >= WORTH_THREADS else 1)
+    ZtWZ = [G if at is None else kernels.take_columns(R, at) for G, R, at in zip(squares, ZtWXy, within)]
+    for (f, g), (indptr, indices, values) in pairs.items():
+        if values.ndim == 1:
+            met = ZtWZ[f] if len(indices) == nl[f] else ZtWZ[f][np.diff(indptr) > 0]
+            pairs[f, g] = indptr, indices, kernels.take_columns(met, values)
     log_w = 0.0 if design.weights is None else float(np.log(design.weights[rows]).sum())
     return CrossProducts(n, log_w, beta0, ZtWZ, ZtWXy, XyWXy, pairs)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fastlmm_hlm.errors import DataError, UnknownColumnError
 from fastlmm_hlm.formula.codes import factorize_sorted
-from fastlmm_hlm.formula.foreign import foreign_column, narwhals_frame, never_changes
+from fastlmm_hlm.formula.foreign import arrow_column, foreign_column, is_arrow_table, narwhals_frame, never_changes
 from fastlmm_hlm.formula.kinds import as_column
 
 __all__ = ["DataColumns", "factorize_sorted"]
@@ -53,6 +53,9 @@ class DataColumns:
             self.index, self._get, self._labels = data.index, data.__getitem__, data.columns.tolist()
         elif isinstance(data, Mapping):
             self.index, self._get, self._labels = pd.RangeIndex(_common_length(data)), lambda name: _vector(name, data[name]), data
+        elif is_arrow_table(data):
+            self.index, self._labels = pd.RangeIndex(data.num_rows), data.column_names
+            self._get = lambda name: data.column(self._places[name])
         else:
             frame = narwhals_frame(data)
             self.index, self._get, self._labels = pd.RangeIndex(len(frame)), frame.__getitem__, frame.columns
@@ -100,6 +103,10 @@ class DataColumns:
         return column.values if plain else None
 
     def _read_column(self, name, series):
+        if hasattr(series, "combine_chunks"):
+            column = arrow_column(name, series)
+            self.lend(column.values, series)
+            return column
         if self._foreign:
             column = foreign_column(name, series)
             self.lend(column.values, series.to_native() if self._safe else None)

@@ -37,6 +37,11 @@ def narwhals_frame(data):
     return frame
 
 
+def is_arrow_table(data):
+    """Tell whether data are a pyarrow Table."""
+    return type(data).__name__ == "Table" and type(data).__module__.split(".")[0] == "pyarrow"
+
+
 def never_changes(data):
     """Tell whether views of a frame's memory stay as they are, whatever is done to the frame."""
     return type(data).__module__.split(".")[0] in ("polars", "pyarrow")
@@ -63,7 +68,7 @@ def foreign_column(name, series):
 
     native = series.to_native()
     if hasattr(native, "combine_chunks"):
-        return _arrow_column(name, native)
+        return arrow_column(name, native)
     if series.dtype in (nw.String, nw.Categorical, nw.Enum):
         if type(native).__module__.split(".")[0] == "polars":
             return _polars_levels(name, native)
@@ -110,8 +115,13 @@ def _signed(physical):
     return (codes.fill_null(-1) if codes.null_count() else codes).to_numpy()
 
 
-def _arrow_column(name, chunked):
-    """Read one column of a pyarrow table."""
+def arrow_column(name, chunked):
+    """Read one column of a pyarrow table, a ChunkedArray, without narwhals, which costs more than a small block of rows.
+
+    Returns
+    -------
+    Column
+    """
     import pyarrow as pa
 
     kind = chunked.type

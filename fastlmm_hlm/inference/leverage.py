@@ -9,6 +9,8 @@ from fastlmm_hlm.design.columns import rows_of
 from fastlmm_hlm.inference.jointrows import JointRows
 
 ROWS = 65_536
+# A leverage this near to one is one: that of a row that alone determines an estimate.
+ONE = 1.0 - 1e-13
 
 
 def leverages(fit, caller="hatvalues"):
@@ -47,7 +49,9 @@ def hat_parts(fit, caller, fixed=False):
         out[chosen] = h + (t**2).sum(axis=1)
         if fixed:
             parts[chosen] = t
-    return (out if design.weights is None else out * design.weights), parts
+    h = out if design.weights is None else out * design.weights
+    h[h > ONE] = 1.0
+    return h, parts
 
 
 def centred_columns(columns, basis, rows):

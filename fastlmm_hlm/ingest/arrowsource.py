@@ -6,15 +6,13 @@ import pathlib
 
 from fastlmm_hlm.errors import DataError, FastlmmError
 from fastlmm_hlm.ingest.blockrows import TEXT
-from fastlmm_hlm.ingest.readahead import read_ahead
+from fastlmm_hlm.ingest.readahead import AHEAD
 from fastlmm_hlm.ingest.source import Source, needs
 
 FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet", ".csv": "csv", ".tsv": "csv", ".txt": "csv",
     ".feather": "ipc", ".arrow": "ipc", ".ipc": "ipc",
 }
-# Bytes that may be decoded ahead of the sums.
-AHEAD = 32 * 2**20
 # Bytes of a file that are read at a time.
 BUFFER = 2**20
 # Bytes of a CSV file from which the types of its columns are guessed.
@@ -46,6 +44,7 @@ class ArrowSource(Source):
         self._texts = [f.name for f in self._dataset.schema if _is_text(f.type)]
         self.n_rows = self._count()
         self.lasts = self._paths is not None
+        self.decodes = self._is_parquet() and self.lasts
 
     def __reduce__(self):
         return ArrowSource, (self._given,)
@@ -78,7 +77,7 @@ class ArrowSource(Source):
         self._check_files(columns)
         texts = [name for name in self._texts if name in columns]
         if self._is_parquet() and self._paths is not None and not self._keys(columns):
-            batches = read_ahead(_parquet_batches(self._dataset, columns, block_rows, texts), AHEAD)
+            batches = _parquet_batches(self._dataset, columns, block_rows, texts)
         else:
             batches = self._scanned(columns, block_rows)
         for batch in batches:
@@ -290,7 +289,7 @@ def _parquet_batches(dataset, columns, block_rows, texts):
         done = 0
         try:
             with pq.ParquetFile(path, filesystem=dataset.filesystem, **options) as file:
-                for batch in file.iter_batches(batch_size=block_rows, columns=columns, use_threads=True):
+                for batch in file.iter_batches(batch_size=block_rows, columns=columns, use_threads=False):
                     yield batch
                     done += batch.num_rows
         except (MemoryError, GeneratorExit):

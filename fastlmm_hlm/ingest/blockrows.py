@@ -177,9 +177,11 @@ class BlockRows:
             gaps = None if values is None else self.scans.missing(values)
             if gaps is not None:
                 missing[role] = gaps
-        keep, considered, self.dropped, self.missing = kept_rows(
-            self.n, self.index, self.numbers("subset"), self.numbers("weights"), missing
-        )
+        subset, weights = self.numbers("subset"), self.numbers("weights")
+        if subset is None and weights is None and not missing:
+            self.used, self.count, self.considered, self.dropped, self.missing = None, self.n, self.n, {}, {}
+            return
+        keep, considered, self.dropped, self.missing = kept_rows(self.n, self.index, subset, weights, missing)
         self.used = None if keep.all() else np.flatnonzero(keep)
         self.count = self.n if self.used is None else len(self.used)
         self.considered = int(considered.sum())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from fastlmm_hlm._core import kernels
 from fastlmm_hlm.errors import DataError
 from fastlmm_hlm.formula.codes import look_up, sort_levels
 from fastlmm_hlm.formula.evaluate import Evaluator
@@ -21,6 +22,8 @@ from fastlmm_hlm.ingest.sample import column_of
 
 # A table for integers may be this many times as long as they are many.
 ROOMY = 8
+# Where levels are so many times as many as the values asked for, these are searched for and no table is made.
+FEW = 64
 
 
 class Places:
@@ -34,26 +37,36 @@ class Places:
     def __init__(self, levels):
         self.levels, self._table, self._low = levels, None, 0
         self._last = None
-        if len(levels) and pd.api.types.is_integer_dtype(levels.dtype):
-            values = levels.to_numpy()
-            low, high = int(values.min()), int(values.max())
-            if high - low < ROOMY * len(levels) + 1000:
-                self._low, self._table = low, np.full(high - low + 2, -1, dtype=np.int32)
-                self._table[values - low] = np.arange(len(levels), dtype=np.int32)
+        self._integers = len(levels) > 0 and pd.api.types.is_integer_dtype(levels.dtype)
 
     def of(self, values):
         """Places of values, an array or an Index, as int32."""
-        values = np.asarray(values) if self._table is not None else values
-        if self._table is not None and values.dtype.kind in "iu":
-            size = len(self._table) - 1
-            offset = values.astype(np.int64, copy=False) - self._low
-            if len(offset) and (offset.min() < 0 or offset.max() >= size):
-                offset = np.where((offset < 0) | (offset >= size), size, offset)
-            return look_up(self._table, offset, np.empty(len(offset), dtype=np.int32))
+        if self._integers and np.asarray(values).dtype.kind in "iu":
+            values = np.asarray(values).astype(np.int64, copy=False)
+            if self._table is None and FEW * len(values) < len(self.levels) and self.levels.is_monotonic_increasing:
+                levels = self.levels.to_numpy()
+                places = np.searchsorted(levels, values)
+                found = levels[np.minimum(places, len(levels) - 1)] == values
+                return np.where(found, places, -1).astype(np.int32)
+            if self._table is None:
+                self._make_table()
+            if self._table is not None:
+                codes = np.empty(len(values), dtype=np.int32)
+                kernels.look_up_integers(np.ascontiguousarray(values), self._low, self._table, codes)
+                return codes
         other = pd.Index(values)
         if other.dtype != self.levels.dtype and self.levels.dtype == object:
             other = other.astype(object)
         return self.levels.get_indexer(other).astype(np.int32)
+
+    def _make_table(self):
+        values = self.levels.to_numpy()
+        low, high = int(values.min()), int(values.max())
+        if high - low < ROOMY * len(values) + 1000:
+            self._low, self._table = low, np.full(high - low + 1, -1, dtype=np.int32)
+            self._table[values - low] = np.arange(len(values), dtype=np.int32)
+        else:
+            self._integers = False
 
     def of_levels(self, levels):
         """Places of a block's levels, remembered while blocks have the same ones; with a last entry -1 for missing."""

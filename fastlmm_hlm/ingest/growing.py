@@ -3,14 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from fastlmm_hlm._core import kernels
 from fastlmm_hlm.formula.codes import look_up
 from fastlmm_hlm.formula.syntax import Name
 from fastlmm_hlm.ingest.blockrows import numbered
 from fastlmm_hlm.ingest.distinct import reaching
-
-# A block's new integers are found by a table over their range if that is at most so many times its rows.
-ROOMY = 8
-
 
 class TwoPassesError(Exception):
     """The rows hold something that must be known before the first of them is summed; says what."""
@@ -23,7 +20,7 @@ class GrowingLevels:
     ----------
     names : tuple of str
         Its one part.
-    known : array or pandas.Index, optional
+    known : pandas.Index, optional
         Levels that are numbered beforehand.
     watched : bool
         Note which levels the rows in use have.
@@ -40,8 +37,25 @@ class GrowingLevels:
         self._values, self._last, self._wide = [], None, False
         self._present = np.zeros(0, dtype=bool)
         if known is not None and len(known):
-            known = pd.Index(known)
+            self._begin(known)
+
+    def _begin(self, known):
+        """Number levels that are known, an Index."""
+        if known.dtype.kind not in "iu":
             self._places(known)
+            return
+        values = known.to_numpy().astype(np.int64, copy=False)
+        low, high = int(values.min()), int(values.max())
+        reached = reaching(0, self._table, low, high, -1)
+        if reached is None:
+            self._places(known)
+            return
+        self._low, self._table = reached
+        if high - low + 1 == len(values) and known.is_monotonic_increasing:
+            self._table = np.arange(len(values), dtype=np.int32)
+        else:
+            self._table[values - low] = np.arange(len(values), dtype=np.int32)
+        self._keep(values)
 
     def codes(self, rows):
         """The number of each row used, ndarray of int32; new levels are numbered.
@@ -107,32 +121,24 @@ class GrowingLevels:
 
     def _number(self, values):
         """Numbers of integers, ndarray of int32; None if their range is too wide for a table."""
-        if not len(values):
-            return np.zeros(0, dtype=np.int32)
-        low, high = int(values.min()), int(values.max())
-        reached = reaching(self._low, self._table, low, high, -1)
-        if reached is None:
-            self._texts = {value: i for i, value in enumerate(np.concatenate([np.zeros(0, dtype=np.int64), *self._values]).tolist())}
-            self._wide, self._table = True, None
-            return None
-        self._low, self._table = reached
-        offset = values.astype(np.int64, copy=False) - self._low if self._low or values.dtype.kind == "u" else values
-        codes = look_up(self._table, offset, np.empty(len(values), dtype=np.int32))
-        if codes.min() < 0:
-            new = self._new(values, codes, low, high)
-            self._table[new.astype(np.int64) - self._low] = np.arange(self.count, self.count + len(new), dtype=np.int32)
-            self._keep(new.astype(np.int64))
-            look_up(self._table, offset, codes)
+        codes = np.empty(len(values), dtype=np.int32)
+        if values.dtype not in (np.int32, np.int64):
+            values = values.astype(np.int64)
+        values = np.ascontiguousarray(values)
+        if kernels.look_up_integers(values, self._low, self._table, codes):
+            return codes
+        new = kernels.number_integers(values, self._low, self._table, self.count, codes)
+        if new is None:
+            reached = reaching(self._low, self._table, int(values.min()), int(values.max()), -1)
+            if reached is None:
+                self._texts = {value: i for i, value in enumerate(np.concatenate([np.zeros(0, dtype=np.int64), *self._values]).tolist())}
+                self._wide, self._table = True, None
+                return None
+            self._low, self._table = reached
+            new = kernels.number_integers(values, self._low, self._table, self.count, codes)
+        if len(new):
+            self._keep(new)
         return codes
-
-    def _new(self, values, codes, low, high):
-        """Integers without a number, increasing."""
-        if high - low > ROOMY * len(values) + 1000:
-            return np.unique(values[codes < 0])
-        table = self._table[low - self._low : high - self._low + 1]
-        there = np.zeros(high - low + 1, dtype=bool)
-        there[values.astype(np.int64, copy=False) - low] = True
-        return np.flatnonzero(there & (table < 0)) + low
 
 
 def can_grow(reading):

@@ -103,9 +103,10 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
         raise TwoPassesError(str(error)) from error
     if plan.doubtful:
         raise TwoPassesError("columns may be dependent")
+    first = plan.groups
     groups = [
-        GrowingLevels(group.names, group.levels.to_numpy() if tables else None, watched=INTERCEPT not in factor.names)
-        for group, factor in zip(plan.groups, plan.design.factors)
+        GrowingLevels(group.names, group.levels if tables else None, watched=INTERCEPT not in factor.names)
+        for group, factor in zip(first, plan.design.factors)
     ]
     plan.groups = groups
     products, scan = _GrowingProducts(plan, threads=threads), Scan(request)
@@ -123,13 +124,17 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
             raise
     sums = products.total()
     present = [_present(sums, f, factor.names, group) for f, (factor, group) in enumerate(zip(plan.design.factors, groups))]
-    for group, own in zip(groups, present):
-        scan.groups[group.names] = group_of(group.values()[own])
+    complete = {}                        # factors whose levels are those of the tables, all of them, in order
+    for group, before, own in zip(groups, first, present):
+        if tables and group.count == len(before.levels) and own.all():
+            scan.groups[group.names], complete[group.names] = head.groups[group.names], before
+        else:
+            scan.groups[group.names] = group_of(group.values()[own])
     scan.sample = head.sample
-    final = make_plan(scan)
+    final = make_plan(scan, groups=complete)
     if final.doubtful or not _same(plan, final):
         raise TwoPassesError("all rows make another model than the first ones")
-    return final, _in_order(sums, plan, final, present), None
+    return final, _in_order(sums, plan, final, present, complete), None
 
 
 class _GrowingProducts(Products):
@@ -149,7 +154,7 @@ def _present(sums, f, names, group):
     if group.watched:
         return group.present()
     i = names.index(INTERCEPT)
-    return sums.ZtWZ[f][: group.count, i, i] > 0
+    return sums.squares(f, i)[: group.count] > 0
 
 
 def _same(plan, final):
@@ -161,28 +166,33 @@ def _same(plan, final):
     )
 
 
-def _in_order(sums, plan, final, present):
-    """The sums with the factors and levels of the final plan."""
+def _in_order(sums, plan, final, present, complete):
+    """The sums with the factors and levels of the final plan; levels of `complete` factors are in order."""
     old = {factor.name: f for f, factor in enumerate(plan.design.factors)}
     places = [old[factor.name] for factor in final.design.factors]
     sums_pairs = dict(sums.tables)
-    for (f, _), table in sums_pairs.items():
-        table.fill(sums.ZtWZ[f])
+    sums.fill()
     new_codes, order = {}, []
     for factor, f in zip(final.groups, places):
+        if factor.names in complete:
+            new_codes[f] = None
+            order.append(None)
+            continue
         values = plan.groups[f].values()
         codes = np.full(len(values), -1, dtype=np.int32)
         codes[present[f]] = factor.parts[0].of(values[present[f]])
         new_codes[f] = codes
         order.append(_inverse(codes, len(factor.levels)))
-    ZtWZ = [_taken_levels(sums.ZtWZ, f, own) for f, own in zip(places, order)]
-    ZtWXy = [_taken_levels(sums.ZtWXy, f, own) for f, own in zip(places, order)]
+    counts = [len(factor.levels) for factor in final.groups]
+    for f, own, count in zip(places, order, counts):
+        sums.reorder(f, slice(0, count) if _is_range(own) else own)
+    ZtWZ, ZtWXy = [sums.ZtWZ(f) for f in places], [sums.ZtWXy[f] for f in places]
     pairs = {}
     for g in range(len(places)):
         for f in range(g):
             a, b = places[f], places[g]
             table = sums_pairs.pop((min(a, b), max(a, b)))
-            pairs[f, g] = _pairs(table, a > b, new_codes[a], new_codes[b], order[f], len(order[g]))
+            pairs[f, g] = _pairs(table, a > b, new_codes[a], new_codes[b], order[f], counts[f], counts[g])
     return CrossProducts(sums.n, sums.sum_log_weights, final.beta0, ZtWZ, ZtWXy, sums.XyWXy, pairs)
 
 
@@ -195,26 +205,25 @@ def _inverse(codes, count):
 
 
 def _is_range(order):
-    return len(order) == 0 or (order[0] == 0 and order[-1] == len(order) - 1 and bool((np.diff(order) == 1).all()))
+    """Whether levels stay where they are; None says so."""
+    return order is None or len(order) == 0 or (order[0] == 0 and order[-1] == len(order) - 1 and bool((np.diff(order) == 1).all()))
 
 
-def _taken_levels(arrays, f, order):
-    """Levels in order; the old array is let go."""
-    values, arrays[f] = arrays[f], None
-    return values[: len(order)] if _is_range(order) else values[order]
+def _recoded(codes, new):
+    """Old codes in the new numbers; None changes nothing."""
+    return codes if new is None else new[codes]
 
 
-def _pairs(table, swapped, codes_f, codes_g, order, count_g):
+def _pairs(table, swapped, codes_f, codes_g, order, count_f, count_g):
     """(indptr, indices, values) of one pair of factors, as `CrossProducts.pairs` holds them."""
     if table.keys is None and not swapped:
-        indices = codes_g[table.parent[order]]
-        values = table.values[: len(order)] if _is_range(order) else table.values[order]
-        return np.arange(len(order) + 1, dtype=np.int64), indices, values
+        chosen = slice(0, count_f) if _is_range(order) else order
+        return np.arange(count_f + 1, dtype=np.int64), np.ascontiguousarray(_recoded(table.parent[chosen], codes_g)), table.values[chosen]
     keys, values = table.pairs()
     first, second = keys // table.nl[1], keys % table.nl[1]
     if swapped:
         first, second, values = second, first, values.transpose(0, 2, 1)
-    first, second = codes_f[first], codes_g[second]
+    first, second = _recoded(first, codes_f), _recoded(second, codes_g)
     sort = np.argsort(first.astype(np.int64) * count_g + second, kind="stable")
-    indptr = np.searchsorted(first[sort], np.arange(len(order) + 1)).astype(np.int64)
+    indptr = np.searchsorted(first[sort], np.arange(count_f + 1)).astype(np.int64)
     return indptr, np.ascontiguousarray(second[sort], dtype=np.int32), np.ascontiguousarray(values[sort])

@@ -10,7 +10,6 @@ together once there is as much of it as is known already.
 import numpy as np
 
 from fastlmm_hlm._core import kernels
-from fastlmm_hlm.formula.codes import look_up
 
 # Pairs that wait before they are put together with the others.
 FEW = 1 << 20
@@ -69,8 +68,8 @@ class PairTable:
         ----------
         codes : iterable of (ndarray, ndarray)
             Of f and g, chunk by chunk.
-        ZtWZ : ndarray (nl, nc, nc)
-            Of f, over the rows before these.
+        ZtWZ : function of columns
+            Columns of Z_f'WZ_f over the rows before these, (nl, nc, columns).
         """
         if self.values is None and not all([self._nest(*pair) for pair in codes]):
             self.fill(ZtWZ)
@@ -78,7 +77,7 @@ class PairTable:
     def fill(self, ZtWZ):
         """Take the blocks so far out of Z_f'WZ_f, and add them up from here on."""
         if self.values is None:
-            self.values = np.ascontiguousarray(ZtWZ[:, :, self.shared])
+            self.values = ZtWZ(self.shared)
 
     def add(self, codes_f, z_f, codes_g, z_g, w):
         """Add rows that `follow` has looked at; z are kernels.Columns."""
@@ -100,23 +99,7 @@ class PairTable:
 
     def _nest(self, codes_f, codes_g):
         """Note where the levels of f lie; False if one lies in two levels of g."""
-        if len(codes_f) == 0:
-            return True
-        parents = look_up(self.parent, codes_f)
-        if np.array_equal(parents, codes_g):
-            return True
-        fresh = parents < 0
-        if fresh.any():
-            new = codes_f[fresh]
-            if (parents[~fresh] != codes_g[~fresh]).any():
-                return False
-            before = self.parent[new].copy()
-            self.parent[new] = codes_g[fresh]
-            if (self.parent[codes_f] == codes_g).all():
-                return True
-            self.parent[new] = before
-            return False
-        return bool((parents == codes_g).all())
+        return kernels.follow_nesting(codes_f, codes_g, self.parent)
 
     def _cross(self):
         """From one block per level of f to a table of pairs."""
@@ -143,7 +126,7 @@ class PairTable:
             self.values, self._waiting, self._rows = out, [], 0
 
     def merge(self, other, ZtWZ, others):
-        """Add the blocks of other rows; Z_f'WZ_f of these and of the others, not yet added."""
+        """Add the blocks of other rows; functions for Z_f'WZ_f of these and of the others, not yet added."""
         if self.values is None and other.values is None and self._same_parents(other):
             self.parent = np.maximum(self.parent, other.parent)
             return

@@ -126,7 +126,7 @@ def _tables(arrays):
     """Name of the numbers of levels, or of pairs of levels, and the names of what is summed for each."""
     for name in arrays:
         if name.startswith("levels"):
-            yield name, [f"ZtWZ{name[6:]}", f"ZtWXy{name[6:]}"]
+            yield name, [sums for sums in (f"ZtWZ{name[6:]}", f"ZtWXy{name[6:]}") if sums in arrays]
         elif name.startswith("keys"):
             yield name, [f"pairs{name[4:]}"]
 

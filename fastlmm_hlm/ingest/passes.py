@@ -9,6 +9,7 @@ from fastlmm_hlm.errors import DataError, FastlmmError
 from fastlmm_hlm.ingest.growing import TwoPassesError
 from fastlmm_hlm.ingest.onepass import one_pass
 from fastlmm_hlm.ingest.products import Products
+from fastlmm_hlm.ingest.readahead import AHEAD, read_ahead
 from fastlmm_hlm.ingest.request import Reading
 from fastlmm_hlm.ingest.scan import Scan
 from fastlmm_hlm.ingest.source import BLOCK_ROWS
@@ -53,7 +54,7 @@ def run_passes(source, request, threads=1, block_rows=None, progress=False):
 
 def _once(source, request, reading, columns, threads, block_rows, progress):
     """One reading; None where two are needed."""
-    with closing(read_blocks(source, columns, block_rows, progress, "pass")) as blocks:
+    with closing(read_blocks(source, columns, block_rows, progress, "pass", threads > 1)) as blocks:
         try:
             plan, products, triangle = one_pass(source, request, reading, blocks, threads)
         except TwoPassesError:
@@ -64,7 +65,7 @@ def _once(source, request, reading, columns, threads, block_rows, progress):
 
 def _twice(source, request, columns, threads, block_rows, progress):
     scan = Scan(request)
-    for block in read_blocks(source, columns, block_rows, progress, "first pass"):
+    for block in read_blocks(source, columns, block_rows, progress, "first pass", threads > 1):
         scan.update(block)
     plan = scan.finish()
     return plan, *_sum(source, plan, columns, threads, block_rows, progress)
@@ -73,7 +74,7 @@ def _twice(source, request, columns, threads, block_rows, progress):
 def _sum(source, plan, columns, threads, block_rows, progress):
     for attempt in range(2):
         products = Products(plan, threads=threads)
-        for block in read_blocks(source, columns, block_rows, progress, "second pass"):
+        for block in read_blocks(source, columns, block_rows, progress, "second pass", threads > 1):
             products.update(block)
         made = products.finish()
         kept = estimable(plan, made, products.triangle)
@@ -97,15 +98,26 @@ def estimable(plan, products, triangle):
     return None if triangle is None else independent_columns(triangle)
 
 
-def read_blocks(source, columns, block_rows=None, progress=False, what="rows"):
+def read_blocks(source, columns, block_rows=None, progress=False, what="rows", ahead=True):
     """The blocks of a source, with a bar; whatever a reader says becomes a sentence.
+
+    Parameters
+    ----------
+    source : Source
+    columns : list of str
+    block_rows : int, optional
+    progress : bool
+    what : str
+        Label of the bar.
+    ahead : bool
+        Whether a thread of its own decodes the next blocks of sources that decode.
 
     Raises
     ------
     DataError
     """
     done = 0
-    with progress_bar(progress, source.n_rows, what) as bar, closing(_iterate(source, columns, block_rows)) as blocks:
+    with progress_bar(progress, source.n_rows, what) as bar, closing(_iterate(source, columns, block_rows, ahead)) as blocks:
         while True:
             try:
                 block = next(blocks, None)
@@ -126,8 +138,9 @@ def read_blocks(source, columns, block_rows=None, progress=False, what="rows"):
                 bar.update(n)
 
 
-def _iterate(source, columns, block_rows):
-    yield from source.blocks(columns, BLOCK_ROWS if block_rows is None else block_rows)
+def _iterate(source, columns, block_rows, ahead):
+    blocks = source.blocks(columns, BLOCK_ROWS if block_rows is None else block_rows)
+    yield from read_ahead(blocks, AHEAD) if ahead and source.decodes else blocks
 
 
 def _shortened(error, most=300):

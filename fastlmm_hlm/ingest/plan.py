@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.design.basis import no_centring
+from fastlmm_hlm.design.columns import places_among
 from fastlmm_hlm.design.crossprod import choose_shift, fixed_products
 from fastlmm_hlm.design.design import build_design
 from fastlmm_hlm.design.rank import clearly_independent
@@ -73,6 +74,8 @@ class Plan:
     response : Response
     doubtful : bool
         Whether columns of X may be dependent, so that a triangular factor is kept.
+    within : list of (ndarray of int32 or None)
+        For each factor the columns of X that its columns are; None if some is none of them.
     """
 
     request: object
@@ -92,6 +95,7 @@ class Plan:
     beta0: np.ndarray
     response: Response
     doubtful: bool
+    within: list
     _reading: object = field(default=None, repr=False)
 
     @property
@@ -130,7 +134,7 @@ class Plan:
         return made.hexdigest()
 
 
-def make_plan(scan, announce=True, complete=True):
+def make_plan(scan, announce=True, complete=True, groups=None):
     """The plan of a finished `Scan`; see `Scan.finish`.
 
     Parameters
@@ -140,6 +144,8 @@ def make_plan(scan, announce=True, complete=True):
         Whether to say which rows were left out.
     complete : bool
         Whether these are all rows of the model: those of one site may have a single group or a constant response.
+    groups : dict of tuple of str to GroupLevels, optional
+        Grouping factors, by their parts, whose levels were numbered before.
     """
     request, reading = scan.request, scan.reading
     if reading is None or scan.n_input == 0:
@@ -152,7 +158,7 @@ def make_plan(scan, announce=True, complete=True):
     if scan.n == 0:
         raise no_rows_left(scan.n_input, scan.considered, counts, dropped)
     knowledge = _learn(scan)
-    frame, groups = _frame(scan, knowledge)
+    frame, groups = _frame(scan, knowledge, groups or {})
     if complete:
         check_random_terms(frame.random, scan.n, True, ())
     design = build_design(frame)
@@ -163,9 +169,15 @@ def make_plan(scan, announce=True, complete=True):
         request=request, names=reading.names, columns=reading.columns, n=scan.n, n_input=scan.n_input, dropped=dropped,
         missing=counts, spec=frame.spec, x_names=frame.x_names, assign=frame.assign, term_labels=frame.term_labels,
         contrasts=frame.contrasts, design=_without_rows(design), groups=_in_order(design, frame, groups), beta0=beta0,
-        response=_response(scan, frame, complete), doubtful=_doubtful(design),
+        response=_response(scan, frame, complete), doubtful=_doubtful(design), within=columns_within(design),
     )
     return plan
+
+
+def columns_within(design):
+    """For each grouping factor where its columns stand in X; see `Plan.within`."""
+    x = design.x_columns, design.x_centring.centre
+    return [places_among(factor.columns, factor.centring.centre, *x) for factor in design.factors]
 
 
 def _order_of_reasons(reading):
@@ -220,7 +232,7 @@ def _used_levels(scan, knowledge, text, node, value):
     return tuple(level for i, level in enumerate(factor.levels) if i in present)
 
 
-def _frame(scan, knowledge):
+def _frame(scan, knowledge, known):
     """The model frame of the sample, with the levels of all rows; and the grouping factors by their parts."""
     request, reading = scan.request, scan.reading
     formula, plan = request.formula, reading.plan
@@ -244,7 +256,7 @@ def _frame(scan, knowledge):
     maker = DirectColumns(len(sample))
     x_columns = fixed.build(kept, maker)
     check_finite(x_columns, fixed.names, index, "the fixed part", scans)
-    groups = {names: group_levels(names, group.frame(), reading, knowledge) for names, group in scan.groups.items()}
+    groups = {names: known.get(names) or group_levels(names, group.frame(), reading, knowledge) for names, group in scan.groups.items()}
     codes = {names: group.codes(_SampleRows(reading, source, evaluator, len(sample))) for names, group in groups.items()}
     random, specs = [], []
     for bar, side, names in zip(formula.bars, plan.sides, plan.bar_groups, strict=True):

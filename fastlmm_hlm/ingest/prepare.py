@@ -330,7 +330,10 @@ class _Writer:
             columns[name] = {"kind": own.kind, "missing": own.missing, **own.numbers()}
             if levels is not None:
                 columns[name]["levels"] = len(levels)
-        return {"format": FORMAT, "version": VERSION, "rows": self.n, "by": self.by, "source": source.description, "columns": columns}
+        return {
+            "format": FORMAT, "version": VERSION, "rows": self.n, "by": self.by, "compression": self.options.compression, "source": source.description,
+            "columns": columns,
+        }
 
 
 class _OneColumn:

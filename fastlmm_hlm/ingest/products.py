@@ -15,7 +15,7 @@ from fastlmm_hlm.formula.rows import as_numbers
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix
 from fastlmm_hlm.ingest.sums import CHUNK, Piece, Sums
 
-FORMAT, VERSION = "fastlmm_hlm cross-products", 1
+FORMAT, VERSION = "fastlmm_hlm cross-products", 2
 
 
 class Products:
@@ -198,8 +198,9 @@ class Products:
                 "source that stays as it is, and make such columns first."
             )
         self.triangle = sums.triangle
+        ZtWZ = [sums.ZtWZ(f) for f in range(len(sums.ZtWXy))]
         return CrossProducts(
-            n=sums.n, sum_log_weights=sums.sum_log_weights, beta0=plan.beta0, ZtWZ=sums.ZtWZ, ZtWXy=sums.ZtWXy, XyWXy=sums.XyWXy,
+            n=sums.n, sum_log_weights=sums.sum_log_weights, beta0=plan.beta0, ZtWZ=ZtWZ, ZtWXy=sums.ZtWXy, XyWXy=sums.XyWXy,
             pairs=sums.pairs(),
         )
 

@@ -3,6 +3,8 @@
 import queue
 import threading
 
+# Bytes that may be decoded ahead of the sums.
+AHEAD = 32 * 2**20
 _END = object()
 
 

@@ -297,7 +297,7 @@ class _Group:
         self.distinct.add(other._frame_of_integers())
 
     def _frame_of_integers(self):
-        return pd.DataFrame({"0": self.integers.values()})
+        return pd.DataFrame({"0": self.integers.values()}, copy=False)
 
     def frame(self):
         """All combinations, a data frame."""
@@ -312,7 +312,7 @@ class _Group:
 def group_of(values):
     """A grouping factor of one part with these levels, distinct, in any order."""
     group = _Group()
-    group.distinct = Distinct.of(pd.DataFrame({"0": values}))
+    group.distinct = Distinct.of(pd.DataFrame({"0": values}, copy=False))
     return group
 
 

@@ -24,9 +24,11 @@ class Source:
         Whether a pickle may hold it: names of files and no rows.
     in_parts : bool
         Whether it has parts that are summed where they lie; see `parts`.
+    decodes : bool
+        Whether making a block takes about as long as summing it, on one thread, so that another may do it.
     """
 
-    description, names, n_rows, lasts, in_parts = "source", (), None, False, False
+    description, names, n_rows, lasts, in_parts, decodes = "source", (), None, False, False, False
 
     def blocks(self, columns, block_rows):
         """Yield the rows in order, data frames or Arrow tables with these columns.

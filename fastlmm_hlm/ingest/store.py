@@ -62,6 +62,7 @@ class Store(Source):
             raise DataError(f"'{path}' is no store, or is damaged ({type(error).__name__}); make one with prepare(data, out).") from error
         if self._facts["version"] != VERSION:
             raise DataError(f"{self.description} has version {self._facts['version']} of its format and this fastlmm_hlm reads version {VERSION}; prepare it again.")
+        self._mapped = self._facts.get("compression", "unknown") is None
         self.by, self.n_rows, self.names = self._facts["by"], self._facts["rows"], list(self._facts["columns"])
         self._levels = {}
 
@@ -73,17 +74,18 @@ class Store(Source):
     def blocks(self, columns, block_rows):
         import pyarrow as pa
 
-        with self._opened("rows.arrow", columns) as file:
+        with self._opened("rows.arrow", None if self._mapped else columns) as file:
             for i in range(file.num_record_batches):
                 batch = file.get_batch(i)
                 for first in range(0, batch.num_rows, block_rows):
-                    yield pa.Table.from_batches([batch.slice(first, block_rows)])
+                    yield pa.Table.from_batches([batch.slice(first, block_rows)]).select(columns)
 
     def _opened(self, name, columns=None):
         try:
             import pyarrow as pa
         except ImportError:
             raise needs("pyarrow", f"lmer: reading {self.description}", "arrow") from None
+        # a choice of columns makes Arrow copy them; mapped ones that nobody looks at cost nothing
         which = None if columns is None else [self.names.index(column) for column in columns]
         return pa.ipc.open_file(pa.memory_map(str(self.path / name)), options=pa.ipc.IpcReadOptions(included_fields=which))
 

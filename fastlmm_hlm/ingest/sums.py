@@ -6,7 +6,7 @@ import numpy as np
 
 from fastlmm_hlm._core import kernels
 from fastlmm_hlm._core.threads import run_all
-from fastlmm_hlm.design.columns import times
+from fastlmm_hlm.design.crossprod import sweeps
 from fastlmm_hlm.ingest.pairtable import PairTable, longer
 
 # Rows whose sums are rounded together: chunks are cut by position, so the size of the blocks that come does not matter.
@@ -91,7 +91,7 @@ class Sums:
     n : int
     sum_log_weights : float
     XyWXy : ndarray (p+1, p+1)
-    ZtWZ, ZtWXy : list of ndarray (nl, nc, nc), (nl, nc, p+1)
+    ZtWXy : list of ndarray (nl, nc, p+1)
     tables : dict (f, g) -> PairTable
     triangle : ndarray (k, p) or None
         R of a QR of the columns of X, where they may be dependent.
@@ -103,24 +103,51 @@ class Sums:
         nc = [len(factor.names) for factor in factors]
         self.n, self.sum_log_weights = 0, 0.0
         self.XyWXy = np.zeros((p + 1, p + 1))
-        self.ZtWZ = [np.zeros((levels, c, c)) for levels, c in zip(nl, nc)]
+        self.within = plan.within
+        self._squares = [np.zeros((levels, c, c)) if at is None else None for levels, c, at in zip(nl, nc, plan.within)]
         self.ZtWXy = [np.zeros((levels, c, p + 1)) for levels, c in zip(nl, nc)]
         self.tables = {
             (f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), _shared(factors[f], factors[g])) for g in range(len(nl)) for f in range(g)
         }
         self.triangle = np.zeros((0, p)) if plan.doubtful else None
 
+    def ZtWZ(self, f, columns=None):
+        """Z_f'WZ_f by level, ndarray (nl, nc, nc): sums of their own, or columns of Z_f'WX where all of Z_f are in X.
+
+        Parameters
+        ----------
+        f : int
+        columns : ndarray of int, optional
+            Some columns of Z_f, for (nl, nc, len(columns)).
+        """
+        if self._squares[f] is None:
+            at = self.within[f] if columns is None else self.within[f][columns]
+            return kernels.take_columns(self.ZtWXy[f], at)
+        return self._squares[f] if columns is None else kernels.take_columns(self._squares[f], columns.astype(np.int32))
+
+    def squares(self, f, i):
+        """Sum of squares of column i of Z_f by level, a view (nl,)."""
+        return self.ZtWXy[f][:, i, self.within[f][i]] if self._squares[f] is None else self._squares[f][:, i, i]
+
     def grow(self, levels, more=2.0):
         """Make room for at least so many levels of each factor, list of int, and `more` times as many where any is missing."""
         for f, count in enumerate(levels):
-            if count > len(self.ZtWZ[f]):
-                room = int(max(2 * len(self.ZtWZ[f]), more * count))
-                self.ZtWZ[f], self.ZtWXy[f] = longer(self.ZtWZ[f], room), longer(self.ZtWXy[f], room)
+            if count > len(self.ZtWXy[f]):
+                room = int(max(2 * len(self.ZtWXy[f]), more * count))
+                self.ZtWXy[f] = longer(self.ZtWXy[f], room)
+                if self._squares[f] is not None:
+                    self._squares[f] = longer(self._squares[f], room)
                 for (fine, _), table in self.tables.items():
                     if fine == f:
                         table.grow(room)
         for table in self.tables.values():
             table.coarse_may_grow()
+
+    def reorder(self, f, order):
+        """Take levels of factor f in another order, ndarray of int64 (nl,); those left out are let go."""
+        self.ZtWXy[f] = self.ZtWXy[f][order]
+        if self._squares[f] is not None:
+            self._squares[f] = self._squares[f][order]
 
     def add(self, chunks, plan, threads=1):
         """Add rows.
@@ -134,21 +161,21 @@ class Sums:
         """
         made = [_Kernels(chunk, plan) for chunk in chunks]
         for (f, g), table in self.tables.items():
-            table.follow([(k.codes[f], k.codes[g]) for k in made], self.ZtWZ[f])
+            table.follow([(k.codes[f], k.codes[g]) for k in made], partial(self.ZtWZ, f))
 
-        def factor(f):
+        def sweep(chosen, fixed):
             for k in made:
-                kernels.crossprod_factor(k.codes[f], k.z[f], k.x, k.r, k.w, self.ZtWZ[f], self.ZtWXy[f])
-
-        def fixed():
-            for k in made:
-                kernels.crossprod_fixed(k.x, k.r, k.w, self.XyWXy)
+                groups = [
+                    kernels.Grouping(codes, z, len(R), G if f in chosen else None, R if f in chosen else None)
+                    for f, (codes, z, G, R) in enumerate(zip(k.codes, k.z, self._squares, self.ZtWXy))
+                ]
+                kernels.crossprod_rows(k.x, k.y, k.offset, plan.beta0, k.w, groups, self.XyWXy if fixed else None)
 
         def meet(f, g):
             for k in made:
                 self.tables[f, g].add(k.codes[f], k.z[f], k.codes[g], k.z[g], k.w)
 
-        run_all([*(partial(factor, f) for f in range(len(self.ZtWZ))), *(partial(meet, *pair) for pair in self.tables), fixed], threads)
+        run_all([*sweeps(sweep, len(self.ZtWXy), threads), *(partial(meet, *pair) for pair, table in self.tables.items() if table.values is not None)], threads)
         for chunk in chunks:
             self.n += len(chunk)
             if chunk.weights is not None:
@@ -163,16 +190,21 @@ class Sums:
         self.sum_log_weights += other.sum_log_weights
         self.XyWXy += other.XyWXy
         for (f, g), table in self.tables.items():
-            table.merge(other.tables[f, g], self.ZtWZ[f], other.ZtWZ[f])
-        for ours, theirs in zip([*self.ZtWZ, *self.ZtWXy], [*other.ZtWZ, *other.ZtWXy]):
-            ours += theirs
+            table.merge(other.tables[f, g], partial(self.ZtWZ, f), partial(other.ZtWZ, f))
+        for ours, theirs in zip([*self._squares, *self.ZtWXy], [*other._squares, *other.ZtWXy]):
+            if ours is not None:
+                ours += theirs
         if self.triangle is not None:
             self.triangle = np.linalg.qr(np.vstack([self.triangle, other.triangle]), mode="r")
 
+    def fill(self):
+        """Make the blocks of all pairs that were not summed, as columns of Z_f'WZ_f."""
+        for (f, _), table in self.tables.items():
+            table.fill(partial(self.ZtWZ, f))
+
     def pairs(self):
         """The blocks of all pairs of factors, as `CrossProducts` holds them."""
-        for (f, _), table in self.tables.items():
-            table.fill(self.ZtWZ[f])
+        self.fill()
         return {key: table.finish() for key, table in self.tables.items()}
 
     # --- as plain arrays, for writing ------------------------------------------------
@@ -180,11 +212,13 @@ class Sums:
     def arrays(self):
         """The sums as a dict of arrays, levels without rows left out."""
         out = {"n": np.array(self.n), "log": np.array(self.sum_log_weights), "XyWXy": self.XyWXy}
-        for f, (G, R) in enumerate(zip(self.ZtWZ, self.ZtWXy)):
-            some = _occupied(G, R)
-            out |= {f"levels{f}": some, f"ZtWZ{f}": G[some], f"ZtWXy{f}": R[some]}
+        self.fill()
+        for f, (G, R) in enumerate(zip(self._squares, self.ZtWXy)):
+            some = _occupied(R) if G is None else _occupied(G, R)
+            out |= {f"levels{f}": some, f"ZtWXy{f}": R[some]}
+            if G is not None:
+                out[f"ZtWZ{f}"] = G[some]
         for (f, g), table in self.tables.items():
-            table.fill(self.ZtWZ[f])
             out[f"keys{f}_{g}"], out[f"pairs{f}_{g}"] = table.pairs()
         if self.triangle is not None:
             out["triangle"] = self.triangle
@@ -196,9 +230,11 @@ class Sums:
         sums = cls(plan)
         sums.n, sums.sum_log_weights = int(arrays["n"]), float(arrays["log"])
         sums.XyWXy = arrays["XyWXy"]
-        for f in range(len(sums.ZtWZ)):
+        for f in range(len(sums.ZtWXy)):
             some = arrays[f"levels{f}"]
-            sums.ZtWZ[f][some], sums.ZtWXy[f][some] = arrays[f"ZtWZ{f}"], arrays[f"ZtWXy{f}"]
+            sums.ZtWXy[f][some] = arrays[f"ZtWXy{f}"]
+            if sums._squares[f] is not None:
+                sums._squares[f][some] = arrays[f"ZtWZ{f}"]
         for (f, g), table in sums.tables.items():
             sums.tables[f, g] = PairTable.of(table.nl, table.nc, arrays[f"keys{f}_{g}"], arrays[f"pairs{f}_{g}"])
         if sums.triangle is not None:
@@ -224,19 +260,15 @@ def _shared(f, g):
 
 
 class _Kernels:
-    """One chunk as the kernels take it."""
+    """One chunk as the kernels take it; a column that occurs in X and Z is the same numbers there."""
 
     def __init__(self, piece, plan):
-        design = plan.design
-        self.x = _columns(piece.x, design.x_centring.centre)
-        self.z = [_columns(own, factor.centring.centre) for own, factor in zip(piece.z, design.factors)]
+        design, floats = plan.design, _mapper(lambda values: np.ascontiguousarray(values, dtype=float))
+
+        def columns(own, centre):
+            return kernels.Columns(list(zip(floats(own), centre.tolist())))
+
+        self.x = columns(piece.x, design.x_centring.centre)
+        self.z = [columns(own, factor.centring.centre) for own, factor in zip(piece.z, design.factors)]
         self.codes = [np.ascontiguousarray(codes, dtype=np.int32) for codes in piece.codes]
-        self.w = None if piece.weights is None else np.ascontiguousarray(piece.weights)
-        self.r = times(piece.x, -plan.beta0, len(piece))
-        self.r += piece.y
-        if piece.offset is not None:
-            self.r -= piece.offset
-
-
-def _columns(columns, centre):
-    return kernels.Columns([(None if c is None else np.ascontiguousarray(c, dtype=float), m) for c, m in zip(columns, centre)])
+        self.w, self.y, self.offset = floats(piece.weights), floats(piece.y), floats(piece.offset)

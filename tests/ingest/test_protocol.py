@@ -104,7 +104,7 @@ def test_sums_go_through_bytes_without_pickled_objects():
     assert same_bits(read[1].merge(read[0]).finish(), left.merge(right).finish())
     with np.load(io.BytesIO(data[0]), allow_pickle=False) as stored:
         header = json.loads(stored["header"].tobytes())
-    assert header["version"] == 1 and header["format"] == "fastlmm_hlm cross-products"
+    assert header["version"] == 2 and header["format"] == "fastlmm_hlm cross-products"
 
 
 def test_bytes_of_another_plan_or_damaged_ones_are_refused():

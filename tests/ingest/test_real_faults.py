@@ -65,8 +65,8 @@ def test_a_real_ctrl_c_ends_a_process_and_leaves_no_file(large, tmp_path, work):
         fit = lmer({FORMULA!r}, {str(large)!r}) if {work!r} == "stream" else None
         read, seen = passes._iterate, []
 
-        def slowly(source, columns, block_rows):
-            for block in read(source, columns, 2000):
+        def slowly(source, columns, block_rows, ahead):
+            for block in read(source, columns, 2000, ahead):
                 seen.append(1)
                 if len(seen) == 20:
                     print("reading", flush=True)
