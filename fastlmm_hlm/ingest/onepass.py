@@ -8,6 +8,7 @@ centring and beta0, the sums are those of that plan with their levels in another
 order; if not (a level of a fixed factor that the first rows lack), the source is read twice.
 """
 
+import copy
 from itertools import chain
 
 import numpy as np
@@ -52,19 +53,26 @@ def one_pass(source, request, reading, blocks, threads=1):
     if reading.whole or not can_grow(reading):
         raise TwoPassesError("the formula depends on all rows")
     known = source.known(request)
-    taken = [] if known is not None else _taken(blocks, HEAD)
+    taken = [] if known is not None else _taken(blocks, HEAD, source.blocks_stay)
     scan = known if known is not None else _scanned(request, taken)
     if known is None and sum(map(_length, taken)) < HEAD:
         return _of_few(scan, taken, threads)
     return _growing(scan, request, chain(taken, blocks), threads, known is not None, source.n_rows)
 
 
-def _taken(blocks, rows):
+def _taken(blocks, rows, stay):
+    """The first blocks, copied where they do not stay as they are."""
     taken, count = [], 0
     while count < rows and (block := next(blocks, None)) is not None:
-        taken.append(block)
+        taken.append(block if stay else _copied(block))
         count += _length(block)
     return taken
+
+
+def _copied(block):
+    if isinstance(block, dict):
+        return {name: copy.copy(values) for name, values in block.items()}
+    return block.copy() if isinstance(block, pd.DataFrame) else block           # those of Arrow and polars never change
 
 
 def _length(block):
@@ -142,11 +150,10 @@ class _GrowingProducts(Products):
 
     rows = None
 
-    def _add(self, piece):
+    def _room(self):
         # memory for levels that do not come is never touched, and copying what is there costs more
         more = 2.0 if self.rows is None else max(1.0, 1.05 * self.rows / self.n_input)
-        self._open.grow([group.count for group in self.plan.groups], more)
-        super()._add(piece)
+        return [group.count for group in self.plan.groups], more
 
 
 def _present(sums, f, names, group):

@@ -45,7 +45,9 @@ class PolarsSource(Source):
 
 
 class FunctionSource(Source):
-    """A function without arguments that gives the blocks anew for every pass."""
+    """A function without arguments that gives the blocks anew for every pass; it may fill the same arrays again."""
+
+    blocks_stay = False
 
     def __init__(self, function):
         self._function, self.description = function, f"the function {getattr(function, '__name__', 'given')}()"

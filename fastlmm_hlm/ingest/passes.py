@@ -44,6 +44,8 @@ def run_passes(source, request, threads=1, block_rows=None, progress=False):
     if not columns:
         raise DataError(f"'{request.formula.text}' uses no column of {source.description}; a model needs a response that varies.")
     before = source.fingerprint()
+    if not source.blocks_stay:
+        threads = 1
     plan, products, kept = _once(source, request, reading, columns, threads, block_rows, progress) or _twice(
         source, request, columns, threads, block_rows, progress
     )

@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fastlmm_hlm.formula.checks import check_finite, numeric_response
 from fastlmm_hlm.formula.direct import DirectColumns
 from fastlmm_hlm.formula.rows import as_numbers
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix
+from fastlmm_hlm.ingest.behind import Behind
 from fastlmm_hlm.ingest.sums import CHUNK, Piece, Sums
 
 FORMAT, VERSION = "fastlmm_hlm cross-products", 2
@@ -33,7 +35,8 @@ class Products:
     part : int
         Number of the part, as in `Scan`.
     threads : int
-        The sums do not depend on it.
+        With more than one, sums are added by a thread of their own while the next block is looked at, and a block
+        must stay as it is until `close`.  The sums do not depend on it.
 
     Examples
     --------
@@ -47,7 +50,7 @@ class Products:
         self.plan, self.part, self.threads = plan, int(part), threads
         self.n_input, self.dropped, self.missing = 0, Counter(), Counter()
         self._open, self._waiting, self._waiting_rows = None, [], 0
-        self._started = False
+        self._started, self._behind = False, Behind() if threads > 1 else None
         self._nodes = {}              # (height, number) -> Sums over parts number 2^height, ...
 
     # --- adding rows ----------------------------------------------------------------
@@ -82,13 +85,31 @@ class Products:
         self.missing.update(rows.missing)
         if rows.count:
             piece = piece_of(self.plan, rows)
-            self._add(piece)
-            if not np.isfinite(self._open.XyWXy).all():
-                _refuse_sizes(self.plan, rows, piece)
+            chunks = self._cut(piece)
+            if chunks:
+                self._run(partial(self._sum, self._open, chunks, self._room(), rows, piece))
         return self
 
-    def _add(self, piece):
-        """Cut the rows that wait, and these, into chunks."""
+    def _run(self, task):
+        """Do it now, or after what was given before."""
+        if self._behind is None:
+            task()
+        else:
+            self._behind.run(task)
+
+    def _room(self):
+        """What `Sums.grow` is given before rows are added, or None."""
+        return None
+
+    def _sum(self, sums, chunks, room, rows=None, piece=None):
+        if room is not None:
+            sums.grow(*room)
+        sums.add(chunks, self.plan, max(1, self.threads - 1))
+        if rows is not None and not np.isfinite(sums.XyWXy).all():
+            _refuse_sizes(self.plan, rows, piece)
+
+    def _cut(self, piece):
+        """Cut the rows that wait, and these, into chunks; what is no whole chunk waits."""
         chunks = []
         if self._waiting_rows:
             need = CHUNK - self._waiting_rows
@@ -96,23 +117,24 @@ class Products:
             self._waiting_rows += min(need, len(piece))
             if self._waiting_rows < CHUNK:
                 self._waiting[-1] = _copied(self._waiting[-1])
-                return
+                return []
             chunks.append(Piece.join(self._waiting))
             self._waiting, self._waiting_rows = [], 0
             piece = piece.part(slice(need, len(piece)))
         whole = len(piece) // CHUNK * CHUNK
         chunks += [piece.part(slice(first, first + CHUNK)) for first in range(0, whole, CHUNK)]
-        if chunks:
-            self._open.add(chunks, self.plan, self.threads)
         if len(piece) > whole:
             self._waiting, self._waiting_rows = [_copied(piece.part(slice(whole, len(piece))))], len(piece) - whole
+        return chunks
 
     def close(self):
         """End this part: add the rows that wait for a whole chunk."""
         if self._open is not None:
             if self._waiting_rows:
-                self._open.add([Piece.join(self._waiting)], self.plan, self.threads)
+                self._run(partial(self._sum, self._open, [Piece.join(self._waiting)], self._room()))
                 self._waiting, self._waiting_rows = [], 0
+            if self._behind is not None:
+                self._behind.finish()
             self._nodes[0, self.part] = self._open
             self._open = None
         return self
@@ -268,7 +290,7 @@ class Products:
 
     def __getstate__(self):
         self.close()
-        return self.__dict__
+        return {**self.__dict__, "threads": 1, "_behind": None}
 
 
 def piece_of(plan, rows, response=True):

@@ -26,9 +26,11 @@ class Source:
         Whether it has parts that are summed where they lie; see `parts`.
     decodes : bool
         Whether making a block takes about as long as summing it, on one thread, so that another may do it.
+    blocks_stay : bool
+        Whether a block stays as it is while the next one is made.
     """
 
-    description, names, n_rows, lasts, in_parts, decodes = "source", (), None, False, False, False
+    description, names, n_rows, lasts, in_parts, decodes, blocks_stay = "source", (), None, False, False, False, True
 
     def blocks(self, columns, block_rows):
         """Yield the rows in order, data frames or Arrow tables with these columns.

@@ -94,7 +94,7 @@ class PreparedSource(Source):
         self._study, self._site, self.left_out, self.removed = study, site, {}, 0
         if is_source(data):
             self._source = open_source(data)
-            self.names, self.n_rows = self._source.names, self._source.n_rows
+            self.names, self.n_rows, self.blocks_stay = self._source.names, self._source.n_rows, self._source.blocks_stay
             self.description = self._source.description
         else:
             self._source, self._data = None, data

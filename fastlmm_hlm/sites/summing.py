@@ -104,7 +104,7 @@ def _summed(study, source, site, control, progress):
     plan = make_plan(scan, complete=False)
     _check_made_factors(plan, study)
     plan.doubtful = True                   # one site cannot know whether the columns of all depend on each other
-    products, facts = Products(plan, threads=threads_of(control)), _Facts(plan)
+    products, facts = Products(plan, threads=threads_of(control) if source.blocks_stay else 1), _Facts(plan)
     for block in read("second pass"):
         products.update(block)
         facts.add(block)
