@@ -43,7 +43,7 @@ typedef struct {
     void (*dpotri)(char *, int *, double *, int *, int *);
 } flmm_blas;
 
-/* --- the data pass (crossprod.c, pairs.c, columns.c) ----------------------- */
+/* --- the data pass (crossprod.c, pairs.c, columns.c, keys.c) ----------------------- */
 
 /* One column of X or Z as it lies in the data: the value used in row j is
  * values[j] - centre, or 1 - centre when values is NULL. */
@@ -168,6 +168,23 @@ int flmm_number_int32(int64_t n, const int32_t *values, int64_t low, int64_t siz
                       int64_t *fresh, int32_t *code);
 int flmm_number_int64(int64_t n, const int64_t *values, int64_t low, int64_t size, int32_t *table, int32_t *count,
                       int64_t *fresh, int32_t *code);
+
+/* Numbers for keys, in the order in which they come (keys.c).
+ *
+ * capacity           a power of two
+ * slots [capacity]   in/out: numbers by the place of their key, -1 where empty
+ * known [capacity/2] in/out: keys by their numbers
+ * count              in/out
+ * code  [n]          out
+ *
+ * Returns how many of the keys have a code; fewer than n where there is no room for another: then the tables
+ * are to be made larger, placed again, and the rest given.
+ */
+int64_t flmm_number_keys(int64_t n, const int64_t *keys, int64_t capacity, int32_t *slots, int64_t *known, int32_t *count,
+                         int32_t *code);
+
+/* Fills slots [capacity] for `count` keys, at most capacity/2. */
+void flmm_place_keys(int32_t count, const int64_t *known, int64_t capacity, int32_t *slots);
 
 /* out [rows * count] = columns at[0 .. count-1] of in [rows * width], row-major. */
 void flmm_take_columns(int64_t rows, int32_t width, const double *in, int32_t count, const int32_t *at, double *out);

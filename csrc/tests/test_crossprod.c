@@ -327,6 +327,23 @@ static void integers_are_looked_up_and_numbered(void)
     check_status(flmm_look_up_int64(1, wide, 10, 0, NULL, code), FLMM_BAD_LEVEL, "no table");
 }
 
+static void keys_are_numbered(void)
+{
+    check_begin("keys are numbered");
+    const int64_t keys[7] = {5, 5, INT64_MIN, INT64_MAX, 0, -1, 5};
+    int32_t slots[8], code[7], count = 0;
+    int64_t known[4];
+    flmm_place_keys(0, known, 8, slots);
+    check_true(flmm_number_keys(7, keys, 8, slots, known, &count, code) == 5, "no room for a fifth key");
+    check_true(count == 4 && code[0] == 0 && code[1] == 0 && code[2] == 1 && code[4] == 3, "numbers");
+    int32_t wide[16];
+    int64_t more[8];
+    memcpy(more, known, sizeof known);
+    flmm_place_keys(4, more, 16, wide);
+    check_true(flmm_number_keys(2, keys + 5, 16, wide, more, &count, code + 5) == 2, "the rest");
+    check_true(count == 5 && code[5] == 4 && code[6] == 0 && more[4] == -1, "numbers go on");
+}
+
 static void nesting_is_followed(void)
 {
     check_begin("nesting is followed");
@@ -391,6 +408,7 @@ void test_crossprod(void)
     pairs_of_nested_factors_need_no_sorting();
     moments_of_a_column_come_in_one_pass();
     integers_are_looked_up_and_numbered();
+    keys_are_numbered();
     nesting_is_followed();
     values_that_are_not_finite_are_found();
     columns_are_taken();

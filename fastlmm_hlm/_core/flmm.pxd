@@ -76,6 +76,8 @@ cdef extern from "flmm.h" nogil:
     int flmm_look_up_int64(int64_t, const int64_t *, int64_t, int64_t, const int32_t *, int32_t *)
     int flmm_number_int32(int64_t, const int32_t *, int64_t, int64_t, int32_t *, int32_t *, int64_t *, int32_t *)
     int flmm_number_int64(int64_t, const int64_t *, int64_t, int64_t, int32_t *, int32_t *, int64_t *, int32_t *)
+    int64_t flmm_number_keys(int64_t, const int64_t *, int64_t, int32_t *, int64_t *, int32_t *, int32_t *)
+    void flmm_place_keys(int32_t, const int64_t *, int64_t, int32_t *)
     int flmm_pairs_follow(int64_t, int32_t, const int32_t *, const int32_t *, int32_t *)
     int flmm_crossprod_fixed(const flmm_blas *, int64_t, int32_t, const flmm_column *, const double *,
                              const double *, double *)

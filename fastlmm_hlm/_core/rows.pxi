@@ -246,6 +246,63 @@ def number_integers(
     return np.array(fresh[: after - count]) if status == flmm.FLMM_OK else None
 
 
+cdef class Keys:
+    """Numbers 0, 1, ... for 64-bit integers, in the order in which they come.
+
+    Attributes
+    ----------
+    count : int
+        Different ones so far.
+    """
+
+    cdef readonly int32_t count
+    cdef object slots, known
+
+    def __cinit__(self):
+        self.count = 0
+        self.slots, self.known = np.full(1024, -1, dtype=np.int32), np.empty(512, dtype=np.int64)
+
+    def __reduce__(self):
+        return keys_of, (self.values(),)
+
+    def values(self):
+        """The keys by their numbers, ndarray of int64."""
+        return self.known[: self.count].copy()
+
+    def number(self, const int64_t[::1] keys):
+        """The number of each key, ndarray of int32."""
+        cdef Py_ssize_t n = keys.shape[0], done = 0
+        codes = np.empty(n, dtype=np.int32)
+        cdef int32_t[::1] code = codes, slots
+        cdef int64_t[::1] known
+        while done < n:
+            slots, known = self.slots, self.known
+            with nogil:
+                done += flmm.flmm_number_keys(n - done, &keys[done], slots.shape[0], &slots[0], &known[0], &self.count, &code[done])
+            if done < n:
+                self.grow()
+        return codes
+
+    cdef grow(self):
+        cdef Py_ssize_t capacity = 4 * len(self.slots)
+        if self.count >= 2**30:
+            raise OverflowError("more than 1,073,741,824 different keys cannot be numbered")
+        known = np.empty(capacity // 2, dtype=np.int64)
+        known[: self.count] = self.known[: self.count]
+        self.slots, self.known = np.empty(capacity, dtype=np.int32), known
+        cdef int32_t[::1] slots = self.slots
+        cdef int64_t[::1] view = known
+        with nogil:
+            flmm.flmm_place_keys(self.count, &view[0], capacity, &slots[0])
+
+
+def keys_of(values):
+    """`Keys` that have numbered these already."""
+    made = Keys()
+    made.number(values)
+    return made
+
+
 def follow_nesting(const int32_t[::1] level_f, const int32_t[::1] level_g, int32_t[::1] parent):
     """Note in parent (nl_f,) the level of g that each level of f lies in; False if one lies in two of them.
 

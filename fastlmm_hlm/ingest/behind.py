@@ -25,7 +25,7 @@ class Behind:
     def finish(self):
         """Wait for the last task, and let the thread go; raises what it raised."""
         self._wait()
-        self._let_go()
+        self.let_go()
 
     def _wait(self):
         task, self._task = self._task, None
@@ -33,10 +33,11 @@ class Behind:
             try:
                 task.result()
             except BaseException:
-                self._let_go()
+                self.let_go()
                 raise
 
-    def _let_go(self):
+    def let_go(self):
+        """End the thread after the task at work; what that raises is lost."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

@@ -121,6 +121,13 @@ class GroupLevels:
             key = own if key is None else self._step(i - 1, key.astype(np.int64) * self.steps[i - 1][0] + own)
         return key
 
+    def places(self, parts):
+        """The levels with these values of each part, list of Index; ndarray of int32."""
+        key = self.parts[0].of(parts[0])
+        for i, values in enumerate(parts[1:]):
+            key = self._step(i, key.astype(np.int64) * self.steps[i][0] + self.parts[i + 1].of(values))
+        return key
+
     def _step(self, i, pairs):
         if self._tables is None:
             self._tables = [Places(pd.Index(observed)) for _, observed in self.steps]

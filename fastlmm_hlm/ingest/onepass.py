@@ -17,7 +17,7 @@ import pandas as pd
 from fastlmm_hlm.design.crossprod import CrossProducts
 from fastlmm_hlm.errors import DataError, FastlmmError
 from fastlmm_hlm.formula.materialize import INTERCEPT
-from fastlmm_hlm.ingest.growing import GrowingLevels, TwoPassesError, can_grow
+from fastlmm_hlm.ingest.growing import GrowingLevels, GrowingPairs, TwoPassesError, can_grow
 from fastlmm_hlm.ingest.plan import make_plan
 from fastlmm_hlm.ingest.products import Products
 from fastlmm_hlm.ingest.scan import Scan, group_of
@@ -98,10 +98,10 @@ def _scanned(request, blocks):
 def _of_few(scan, blocks, threads):
     """Both passes over rows that are kept."""
     plan = scan.finish()
-    products = Products(plan, threads=threads)
-    for block in blocks:
-        products.update(block)
-    return plan, products.finish(), products.triangle
+    with Products(plan, threads=threads) as products:
+        for block in blocks:
+            products.update(block)
+        return plan, products.finish(), products.triangle
 
 
 def _growing(head, request, blocks, threads, tables, rows_in_all):
@@ -113,31 +113,32 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
         raise TwoPassesError("columns may be dependent")
     first = plan.groups
     groups = [
-        GrowingLevels(group.names, group.levels if tables else None, watched=INTERCEPT not in factor.names)
-        for group, factor in zip(first, plan.design.factors)
+        GrowingLevels(group.names, group.levels if tables else None, watched=INTERCEPT not in factor.names) if len(group.names) == 1
+        else GrowingPairs(group.names) for group, factor in zip(first, plan.design.factors)
     ]
     plan.groups = groups
-    products, scan = _GrowingProducts(plan, threads=threads), Scan(request)
-    products.rows = rows_in_all
+    scan = Scan(request)
     scan.reading = plan.reading
-    for block in blocks:
-        rows = plan.rows_of(block, products.n_input)
-        scan.look_at(rows)
-        scan._blocks += 1
-        try:
-            products.add_rows(rows)
-        except DataError as error:
-            if "first pass" in str(error):
-                raise TwoPassesError(str(error)) from error
-            raise
-    sums = products.total()
+    with _GrowingProducts(plan, threads=threads) as products:
+        products.rows = rows_in_all
+        for block in blocks:
+            rows = plan.rows_of(block, products.n_input)
+            scan.look_at(rows)
+            scan._blocks += 1
+            try:
+                products.add_rows(rows)
+            except DataError as error:
+                if "first pass" in str(error):
+                    raise TwoPassesError(str(error)) from error
+                raise
+        sums = products.total()
     present = [_present(sums, f, factor.names, group) for f, (factor, group) in enumerate(zip(plan.design.factors, groups))]
     complete = {}                        # factors whose levels are those of the tables, all of them, in order
     for group, before, own in zip(groups, first, present):
         if tables and group.count == len(before.levels) and own.all():
             scan.groups[group.names], complete[group.names] = head.groups[group.names], before
         else:
-            scan.groups[group.names] = group_of(group.values()[own])
+            scan.groups[group.names] = group_of([values[own] for values in group.parts()])
     scan.sample = head.sample
     final = make_plan(scan, groups=complete)
     if final.doubtful or not _same(plan, final):
@@ -185,9 +186,8 @@ def _in_order(sums, plan, final, present, complete):
             new_codes[f] = None
             order.append(None)
             continue
-        values = plan.groups[f].values()
-        codes = np.full(len(values), -1, dtype=np.int32)
-        codes[present[f]] = factor.parts[0].of(values[present[f]])
+        codes = np.full(len(present[f]), -1, dtype=np.int32)
+        codes[present[f]] = factor.places([values[present[f]] for values in plan.groups[f].parts()])
         new_codes[f] = codes
         order.append(_inverse(codes, len(factor.levels)))
     counts = [len(factor.levels) for factor in final.groups]
@@ -226,11 +226,11 @@ def _pairs(table, swapped, codes_f, codes_g, order, count_f, count_g):
     if table.keys is None and not swapped:
         chosen = slice(0, count_f) if _is_range(order) else order
         return np.arange(count_f + 1, dtype=np.int64), np.ascontiguousarray(_recoded(table.parent[chosen], codes_g)), table.values[chosen]
-    keys, values = table.pairs()
+    keys, values = table.entries()
     first, second = keys // table.nl[1], keys % table.nl[1]
     if swapped:
         first, second, values = second, first, values.transpose(0, 2, 1)
     first, second = _recoded(first, codes_f), _recoded(second, codes_g)
-    sort = np.argsort(first.astype(np.int64) * count_g + second, kind="stable")
+    sort = np.argsort(first.astype(np.int64) * count_g + second)
     indptr = np.searchsorted(first[sort], np.arange(count_f + 1)).astype(np.int64)
     return indptr, np.ascontiguousarray(second[sort], dtype=np.int32), np.ascontiguousarray(values[sort])

@@ -3,16 +3,13 @@
 Nested factors have one block per level of the finer one.  Where the columns of the coarser one are among
 those of the finer one, as intercepts are, these blocks are columns of Z_f'WZ_f, and only the nesting is
 looked at.  For crossed ones the pairs that
-meet are not known beforehand: each chunk of rows gives a sorted table, and what waits is put
-together once there is as much of it as is known already.
+meet are not known beforehand: they are numbered as they come.
 """
 
 import numpy as np
 
 from fastlmm_hlm._core import kernels
 
-# Pairs that wait before they are put together with the others.
-FEW = 1 << 20
 # Levels that codes of 32 bits can tell apart.
 MOST_LEVELS = 2**31
 
@@ -43,8 +40,8 @@ class PairTable:
         self.nl, self.nc, self.shared = nl, nc, shared
         self.parent = np.full(nl[0], -1, dtype=np.int32)
         self.values = None if shared is not None else np.zeros((nl[0], *nc))
-        self.keys = None                  # crossed: pairs f * nl_g + g, increasing; None while nested
-        self._waiting, self._rows, self._indptr = [], 0, None
+        self.keys = None                  # crossed: numbers of the pairs f * nl_g + g; None while nested
+        self._indptr = None
 
     def grow(self, levels):
         """Make room for so many levels of f."""
@@ -57,7 +54,7 @@ class PairTable:
     def coarse_may_grow(self):
         """Number pairs so that g may have any number of levels."""
         if self.nl[1] != MOST_LEVELS:
-            if self.keys is not None or self._waiting:
+            if self.keys is not None:
                 raise ValueError("pairs of levels are numbered already")
             self.nl = self.nl[0], MOST_LEVELS
 
@@ -87,14 +84,19 @@ class PairTable:
             kernels.add_nested_pairs(codes_f, z_f, z_g, w, self._one_each(), self.values)
             return
         self._cross()
-        keys, place = np.unique(codes_f.astype(np.int64) * self.nl[1] + codes_g, return_inverse=True)
-        values = np.zeros((len(keys), *self.nc))
-        kernels.add_nested_pairs(place.astype(np.int32), z_f, z_g, w, np.arange(len(keys) + 1, dtype=np.int64), values)
-        self._wait(keys, values)
+        place = self._number(codes_f.astype(np.int64) * self.nl[1] + codes_g)
+        kernels.add_nested_pairs(place, z_f, z_g, w, self._one_each(), self.values)
+
+    def _number(self, keys):
+        """Places of pairs in `values`, which is made longer for new ones."""
+        place = self.keys.number(keys)
+        if self.keys.count > len(self.values):
+            self.values, self._indptr = longer(self.values, max(self.keys.count, 2 * len(self.values))), None
+        return place
 
     def _one_each(self):
         if self._indptr is None:
-            self._indptr = np.arange(self.nl[0] + 1, dtype=np.int64)
+            self._indptr = np.arange(len(self.values) + 1, dtype=np.int64)
         return self._indptr
 
     def _nest(self, codes_f, codes_g):
@@ -105,25 +107,9 @@ class PairTable:
         """From one block per level of f to a table of pairs."""
         if self.keys is None:
             met = np.flatnonzero(self.parent >= 0)
-            self.keys = met.astype(np.int64) * self.nl[1] + self.parent[met]
+            self.keys = kernels.keys_of(met.astype(np.int64) * self.nl[1] + self.parent[met])
             self.values = self.values[met]
             self.parent = self._indptr = None
-
-    def _wait(self, keys, values):
-        self._waiting.append((keys, values))
-        self._rows += len(keys)
-        if self._rows > max(FEW, len(self.keys)):
-            self._settle()
-
-    def _settle(self):
-        if self._waiting:
-            tables = [(self.keys, self.values), *self._waiting]
-            self.keys, place = np.unique(np.concatenate([keys for keys, _ in tables]), return_inverse=True)
-            out, first = np.zeros((len(self.keys), *self.nc)), 0
-            for keys, values in tables:
-                out[place[first : first + len(keys)]] += values
-                first += len(keys)
-            self.values, self._waiting, self._rows = out, [], 0
 
     def merge(self, other, ZtWZ, others):
         """Add the blocks of other rows; functions for Z_f'WZ_f of these and of the others, not yet added."""
@@ -138,22 +124,28 @@ class PairTable:
                 self.values += other.values
                 return
         self._cross()
-        self._settle()
         keys, values = other.pairs()
-        self._waiting.append((keys, values))
-        self._settle()
+        place = self._number(keys)
+        self.values[place] += values
 
     def _same_parents(self, other):
         both = (self.parent >= 0) & (other.parent >= 0)
         return bool((self.parent[both] == other.parent[both]).all())
 
-    def pairs(self):
-        """All pairs that meet, f * nl_g + g in increasing order, and their blocks (pairs, nc_f, nc_g)."""
+    def entries(self):
+        """All pairs that meet, f * nl_g + g in any order, and their blocks (pairs, nc_f, nc_g)."""
         if self.keys is None:
             met = np.flatnonzero(self.parent >= 0)
             return met.astype(np.int64) * self.nl[1] + self.parent[met], self.values[met]
-        self._settle()
-        return self.keys, self.values
+        return self.keys.values(), self.values[: self.keys.count]
+
+    def pairs(self):
+        """The same in increasing order."""
+        keys, values = self.entries()
+        if self.keys is None:
+            return keys, values
+        order = np.argsort(keys)
+        return keys[order], values[order]
 
     @classmethod
     def of(cls, nl, nc, keys, values):
@@ -164,7 +156,7 @@ class PairTable:
             table.parent[f] = g
             table.values[f] = values
         else:
-            table.keys, table.values, table.parent = keys, values, None
+            table.keys, table.values, table.parent = kernels.keys_of(keys), values, None
         return table
 
     def finish(self):

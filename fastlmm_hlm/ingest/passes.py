@@ -75,10 +75,10 @@ def _twice(source, request, columns, threads, block_rows, progress):
 
 def _sum(source, plan, columns, threads, block_rows, progress):
     for attempt in range(2):
-        products = Products(plan, threads=threads)
-        for block in read_blocks(source, columns, block_rows, progress, "second pass", threads > 1):
-            products.update(block)
-        made = products.finish()
+        with Products(plan, threads=threads) as products:
+            for block in read_blocks(source, columns, block_rows, progress, "second pass", threads > 1):
+                products.update(block)
+            made = products.finish()
         kept = estimable(plan, made, products.triangle)
         if kept is not None:
             return made, kept

@@ -139,6 +139,14 @@ class Products:
             self._open = None
         return self
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        """Let the thread of the sums go, whatever happened."""
+        if self._behind is not None:
+            self._behind.let_go()
+
     # --- putting parts together ---------------------------------------------------------
 
     def merge(self, other):

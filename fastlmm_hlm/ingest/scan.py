@@ -309,10 +309,10 @@ class _Group:
         return self.distinct.frame()
 
 
-def group_of(values):
-    """A grouping factor of one part with these levels, distinct, in any order."""
+def group_of(parts):
+    """A grouping factor with these levels, distinct, in any order: the values of each of its parts, a list of Index."""
     group = _Group()
-    group.distinct = Distinct.of(pd.DataFrame({"0": values}, copy=False))
+    group.distinct = Distinct.of(pd.DataFrame({str(i): values for i, values in enumerate(parts)}, copy=False))
     return group
 
 

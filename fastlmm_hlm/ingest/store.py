@@ -116,7 +116,7 @@ class Store(Source):
             levels = self.levels(node.text, occurring=True)
             if levels is None:
                 return None
-            scan.groups[names] = group_of(levels)
+            scan.groups[names] = group_of([levels])
         return scan
 
     # --- what it holds ------------------------------------------------------------------

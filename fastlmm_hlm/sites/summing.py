@@ -104,11 +104,12 @@ def _summed(study, source, site, control, progress):
     plan = make_plan(scan, complete=False)
     _check_made_factors(plan, study)
     plan.doubtful = True                   # one site cannot know whether the columns of all depend on each other
-    products, facts = Products(plan, threads=threads_of(control) if source.blocks_stay else 1), _Facts(plan)
-    for block in read("second pass"):
-        products.update(block)
-        facts.add(block)
-    made = products.finish()
+    facts = _Facts(plan)
+    with Products(plan, threads=threads_of(control) if source.blocks_stay else 1) as products:
+        for block in read("second pass"):
+            products.update(block)
+            facts.add(block)
+        made = products.finish()
     if source.fingerprint() != before:
         raise DataError(f"{source.description} was changed while it was read, so the two passes saw different rows; sum again when nothing writes to it.")
     known = streamed_facts(SimpleNamespace(

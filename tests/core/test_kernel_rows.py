@@ -1,5 +1,7 @@
 """All sums over rows in one sweep, and the kernels that number rows, against the definitions."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -182,6 +184,25 @@ def test_nothing_is_numbered_where_an_integer_lies_outside_the_table():
     assert kernels.number_integers(np.array([12, 10, 11, 13]), 10, table, 1, np.empty(4, dtype=np.int32)) is None
     assert table.tolist() == [-1, 0, -1]
     assert kernels.number_integers(np.array([12]), 10, np.zeros(0, dtype=np.int32), 0, np.empty(1, dtype=np.int32)) is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-5, 5), max_size=60), max_size=4))
+def test_keys_are_numbered_in_the_order_in_which_they_come(blocks):
+    keys, seen = kernels.Keys(), {}
+    for block in blocks:
+        expected = [seen.setdefault(key, len(seen)) for key in block]
+        assert keys.number(np.array(block, dtype=np.int64)).tolist() == expected
+        keys = pickle.loads(pickle.dumps(keys))
+    assert keys.count == len(seen) and keys.values().tolist() == list(seen)
+
+
+@pytest.mark.parametrize("step", [1, 2**32, 2**20 + 1])
+def test_a_million_keys_in_a_pattern_are_told_apart(step):
+    wanted = np.arange(300_000, dtype=np.int64) * step
+    keys = kernels.Keys()
+    assert (keys.number(np.repeat(wanted, 2)) == np.repeat(np.arange(300_000), 2)).all()
+    assert (keys.number(wanted[::-1].copy()) == np.arange(300_000)[::-1]).all() and (keys.values() == wanted).all()
 
 
 @settings(deadline=None)

@@ -81,6 +81,15 @@ def test_numbers_too_large_to_square_are_named_as_in_one_thread(tmp_path):
     assert not one_more_thread()
 
 
+def test_an_error_of_the_reader_ends_the_thread_too():
+    plan = Scan(Request(FORMULA)).update(DATA).finish()
+    with pytest.raises(KeyboardInterrupt), Products(plan, threads=2) as products:
+        products.update(DATA[:200_000])
+        assert one_more_thread()
+        raise KeyboardInterrupt
+    assert not one_more_thread()
+
+
 def test_sums_with_a_thread_can_be_pickled_and_merged():
     plan = Scan(Request(FORMULA)).update(DATA).finish()
     halves = DATA[:150_000], DATA[150_000:]

@@ -54,10 +54,15 @@ def check(formula, data, readings, sizes=(64,), **arguments):
 @pytest.mark.parametrize("formula", [
     "y ~ x + (1 | school)", "y ~ x + z + (1 | school) + (1 | room)", "y ~ x + (1 + z | id) + (1 | school)", "y ~ x + (1 | grade) + (1 | k)",
     "y ~ x * track + (x || school)", "y ~ x + grade + (1 | girl) + (1 | year)", "y ~ log(x) + (1 | school) + (0 + z | school)",
-    "y ~ x + (1 | room) + (1 | id)",
+    "y ~ x + (1 | room) + (1 | id)", "y ~ x + (1 | school/room)", "y ~ x + (z | room:school)", "y ~ x + (1 | grade:school:k) + (0 + z | k)",
+    "y ~ x + (1 | wide)", "y ~ x + (1 | wide:girl) + (1 | school)",
 ])
 def test_levels_that_appear_late_take_one_reading(formula):
-    check(formula, GAPS, 1)
+    check(formula, GAPS.assign(wide=GAPS["id"] * 10**12), 1)
+
+
+def test_integers_whose_range_becomes_wide_are_numbered_on():
+    check("y ~ x + (1 | late)", GAPS.assign(late=np.where(np.arange(900) < 500, GAPS["k"], GAPS["k"] * 10**15)), 1)
 
 
 def test_nested_and_sorted_factors_take_one_reading():
@@ -88,7 +93,7 @@ def test_a_late_level_of_a_fixed_factor_takes_three_readings():
     check("y ~ x + late + (1 | school)", data, 3)
 
 
-@pytest.mark.parametrize("formula", ["y ~ scale(x) + (1 | school)", "y ~ x + (1 | school/room)", "y ~ x + factor(k) + (1 | school)"])
+@pytest.mark.parametrize("formula", ["y ~ scale(x) + (1 | school)", "y ~ x + (1 | school:factor(room))", "y ~ x + factor(k) + (1 | school)"])
 def test_what_depends_on_all_rows_takes_two_readings(formula):
     check(formula, GAPS, 2)
 

@@ -236,10 +236,9 @@ def test_the_sample_is_the_same_in_any_order_and_spread_over_the_rows():
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_pairs_of_blocks_are_those_of_the_whole(nested, monkeypatch):
+def test_pairs_of_blocks_are_those_of_the_whole(nested):
     from fastlmm_hlm._core import kernels
 
-    monkeypatch.setattr("fastlmm_hlm.ingest.pairtable.FEW", 30)
     rng = np.random.default_rng(3)
     f = rng.integers(0, 40, 1000).astype(np.int32)
     g = (f % 7).astype(np.int32) if nested else np.where(np.arange(1000) < 500, f % 7, rng.integers(0, 7, 1000)).astype(np.int32)
