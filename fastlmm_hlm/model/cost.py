@@ -20,6 +20,8 @@ from fastlmm_hlm.ingest.request import Reading, Request
 from fastlmm_hlm.ingest.scan import Scan
 from fastlmm_hlm.ingest.source import is_source, open_source
 
+# Levels of the factors on which the kernels are tried; they no longer fit into the second cache.
+MOST_TRIED = 20_000
 # Evaluations with derivatives of a usual search.
 EVALUATIONS = 5
 # Time of an operation in a sparse core, in those of a dense one.
@@ -27,7 +29,7 @@ SPARSE = 2
 # Bytes a process holds while it reads, beyond what grows with levels: at least, and at most.
 LEAST_READING, MOST_READING = 60e6, 250e6
 # Seconds of a pass, measured once: to begin; per level and column; per row and pair of factors that cross.
-BEGIN, LEVEL, CROSSING = 0.04, 1e-7, 1.1e-7
+BEGIN, LEVEL, CROSSING = 0.04, 4e-8, 1.1e-7
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,8 @@ def _estimate(formula, rows, levels, columns, p, pairs, core, source):
     estimates = 24.0 * sum(levels.values()) + 8.0 * q * (4 + p)
     memory = {"cross-products": products, "core": core.bytes, "estimates": estimates, "reading": min(MOST_READING, LEAST_READING + 8.0 * rows * (p + len(levels)))}
     memory["total"] = sum(memory.values())
-    speed = _speed(source)
-    per_row = speed.fixed * (p + 1) * (p + 2) / 2 + sum(speed.factor * (c * (c + p + 1) + 1) for c in columns.values())
-    per_row += speed.code * len(levels) + speed.value * (1 + p + len(levels))
+    speed = _speed(source, p, levels, columns)
+    per_row = speed.sweep + speed.code * len(levels) + speed.look * (1 + p) + speed.value * (1 + p + len(levels))
     width = 1 + p + sum(count / levels[first] * columns[name] for name, count in pairs.items())
     evaluation = levels[first] * speed.level * (columns[first] + 1) * (1 + columns[first] * width + width**2 / 4) / 8 
     evaluation += core.flops * speed.flop * (1 if core.dense else SPARSE)
@@ -240,11 +241,11 @@ def _estimate(formula, rows, levels, columns, p, pairs, core, source):
 
 @dataclass(frozen=True)
 class _Speed:
-    """Seconds per product of two fixed columns, of two columns of a factor, per code, value read, level, and operation."""
+    """Seconds per row summed, per code, per number looked at, per value read, level, and operation."""
 
-    fixed: float
-    factor: float
+    sweep: float
     code: float
+    look: float
     value: float
     level: float
     flop: float
@@ -259,27 +260,35 @@ def _timed(function, repeats=3):
     return best
 
 
-def _speed(source):
-    """The kernels on a few rows."""
+def _speed(source, p, levels, columns):
+    """The kernels on a few rows: p fixed columns, and factors whose columns are the first of them."""
     from scipy.linalg import cholesky
 
     rng = np.random.default_rng(1)
-    n, levels = 65_536, 5_000
-    x = kernels.Columns([(None, 0.0), (rng.normal(size=n), 0.0), (rng.normal(size=n), 0.0)])
-    r, codes = rng.normal(size=n), rng.integers(0, levels, n).astype(np.int32)
-    z = kernels.Columns([(None, 0.0)])
-    XyXy, G, R = np.zeros((4, 4)), np.zeros((levels, 1, 1)), np.zeros((levels, 1, 4))
-    fixed = _timed(lambda: kernels.crossprod_fixed(x, r, None, XyXy)) / n / 10
-    factor = _timed(lambda: kernels.crossprod_factor(codes, z, x, r, None, G, R)) / n / 6
-    table, wide = np.arange(levels, dtype=np.int32), codes.astype(np.int64)
-    code = 3 * _timed(lambda: np.take(table, wide, mode="wrap")) / n
-    kernel = kernels.LmmKernel([G + 1.0], [R], XyXy + np.eye(4), {}, kernels.BLOCK, 1)
+    n = int(min(65_536, max(2_048, 2_000_000 // (p + 1))))
+    values = [None, *rng.normal(size=(max(p, *columns.values()) - 1, n))]
+    y, XyXy, groups = rng.normal(size=n), np.zeros((p + 1, p + 1)), []
+    for name, count in levels.items():
+        size, c = int(min(count, MOST_TRIED)), columns[name]
+        codes, z = rng.integers(0, size, n).astype(np.int32), kernels.Columns([(v, 0.0) for v in values[:c]])
+        groups.append(kernels.Grouping(codes, z, size, None, np.zeros((size, c, p + 1))))
+    x = kernels.Columns([(v, 0.0) for v in values[:p]])
+    sweep = _timed(lambda: kernels.crossprod_rows(x, y, None, np.ones(p), None, groups, XyXy)) / n
+    table, wide, found, parent = np.arange(MOST_TRIED, dtype=np.int32), rng.integers(0, MOST_TRIED, n), np.empty(n, dtype=np.int32), np.full(MOST_TRIED, -1, dtype=np.int32)
+    code = _timed(lambda: (kernels.look_up_integers(wide, 0, table, found), kernels.follow_nesting(found, found, parent))) / n
+    look = _timed(lambda: (kernels.all_finite(y), kernels.column_moments(y))) / n
+    tried = 5_000
+    G, R = np.zeros((tried, 1, 1)), np.zeros((tried, 1, 4))
+    x = kernels.Columns([(v, 0.0) for v in (None, *rng.normal(size=(2, n)))])
+    kernels.crossprod_rows(x, y, None, None, None, [kernels.Grouping(rng.integers(0, tried, n).astype(np.int32), kernels.Columns([(None, 0.0)]), tried, G, R)], None)
+    XyXy = np.eye(4) * n
+    kernel = kernels.LmmKernel([G + 1.0], [R], XyXy, {}, kernels.BLOCK, 1)
     kernel.set_terms(np.array([[0], [0], [1], [1]], dtype=np.int32))
     what = kernels.TRACE | kernels.SCORE | kernels.INFORMATION
-    level = _timed(lambda: kernel.evaluate(np.ones(1), what, True)) / levels
+    level = _timed(lambda: kernel.evaluate(np.ones(1), what, True)) / tried
     A = np.eye(500) + 0.001
     flop = _timed(lambda: cholesky(A, lower=True, check_finite=False)) / (500**3 / 3)
-    return _Speed(fixed, factor, code, _reading_speed(source), level, flop)
+    return _Speed(sweep, code, look, _reading_speed(source), level, flop)
 
 
 # Seconds per value decoded from Parquet, where no source says otherwise.
