@@ -5,7 +5,8 @@
     python benchmarks/store.py --quick
 
 The cases of out_of_core.py. A pass is all reading and summing of a fit (`run_passes`). Parquet is compared with `pyarrow.parquet.read_table`
-of the columns, the store with `np.sum` over the same columns, mapped. Medians of CPU seconds in one process; the files are in the page cache.
+of the columns, the store with `np.sum` over the same columns, mapped, on one thread. CPU seconds of one thread, and seconds by the clock of two.
+Medians in one process, every call in turn; the files are in the page cache.
 """
 
 import argparse
@@ -19,14 +20,15 @@ sys.path.insert(0, str(FOLDER.parent))
 BY = {"nested": "class", "growth": "student"}
 
 
-def seconds(function, repeats=5):
-    """Median CPU seconds."""
-    times = []
+def seconds(calls, repeats=9):
+    """Median CPU seconds and seconds by the clock of each call, made in turn, dict of (CPU, clock)."""
+    times = {name: [] for name in calls}
     for _ in range(repeats):
-        began = time.process_time()
-        function()
-        times.append(time.process_time() - began)
-    return statistics.median(times)
+        for name, call in calls.items():
+            cpu, clock = time.process_time(), time.perf_counter()
+            call()
+            times[name].append((time.process_time() - cpu, time.perf_counter() - clock))
+    return {name: tuple(map(statistics.median, zip(*each))) for name, each in times.items()}
 
 
 def measurements(case, rows):
@@ -54,17 +56,28 @@ def measurements(case, rows):
             for column in block.columns:
                 np.sum(column.chunk(0).to_numpy())
 
-    looking = seconds(look)
-    reading = {threads: seconds(lambda: pq.read_table(path, columns=columns, use_threads=threads > 1)) for threads in (1, 2)}
-    parquet = {threads: seconds(lambda: run_passes(open_source(str(path)), request, threads)) for threads in (1, 2)}
-    passes = {threads: seconds(lambda: run_passes(store, request, threads)) for threads in (1, 2)}
+    source = open_source(str(path))
+    calls = {"sum": look}
+    for threads in (1, 2):
+        calls["read", threads] = lambda t=threads: pq.read_table(path, columns=columns, use_threads=t > 1)
+        calls["parquet", threads] = lambda t=threads: run_passes(source, request, t)
+        calls["store", threads] = lambda t=threads: run_passes(store, request, t)
+    found = seconds(calls)
+
+    def beside(name, base, clock):
+        time, other = found[name][clock], found[base][clock]
+        return f"{time:.2f} ({time / other:.1f})"
+
     return [
-        case, f"{rows:,}", *(f"{reading[t]:.2f}" for t in (1, 2)), *(f"{parquet[t]:.2f} ({parquet[t] / reading[t]:.1f})" for t in (1, 2)),
-        f"{looking:.3f}", *(f"{passes[t]:.2f} ({passes[t] / looking:.1f})" for t in (1, 2)), f"{preparing:.1f}",
+        case, f"{rows:,}", f"{found['read', 1][0]:.2f}", beside(("parquet", 1), ("read", 1), 0), f"{found['read', 2][1]:.2f}",
+        beside(("parquet", 2), ("read", 2), 1), f"{found['sum'][0]:.3f}", beside(("store", 1), "sum", 0), beside(("store", 2), "sum", 1), f"{preparing:.1f}",
     ]
 
 
-HEADER = ["case", "rows", "read_table, 1 thread", "2 threads", "pass over Parquet, 1", "2", "np.sum of the store", "pass over the store, 1", "2", "prepare"]
+HEADER = [
+    "case", "rows", "read_table, CPU", "pass over Parquet, CPU", "read_table, clock", "pass over Parquet, clock", "np.sum of the store", "pass over the store, CPU",
+    "pass over the store, clock", "prepare, CPU",
+]
 
 
 def main():
@@ -77,7 +90,8 @@ def main():
     options = parser.parse_args()
     rows = 200_000 if options.quick else options.rows
     text = "\n".join([
-        "# A pass over rows", "", describe_machine(1), "CPU seconds, in brackets as a multiple of reading alone.", "",
+        "# A pass over rows", "", describe_machine(1),
+        "CPU seconds of one thread, and seconds by the clock of two; in brackets as multiples of reading alone.", "",
         markdown(HEADER, [measurements(case, rows) for case in BY]),
     ])
     write_table("store" + ("_quick" if options.quick else ""), text)

@@ -26,6 +26,10 @@ ROOMY = 8
 FEW = 64
 
 
+class NotSeenError(DataError):
+    """Rows hold a level that the plan does not know."""
+
+
 class Places:
     """Where values stand among known levels; -1 for others.
 
@@ -137,7 +141,7 @@ class GroupLevels:
 
     def _check(self, codes):
         if len(codes) and codes.min() < 0:
-            raise DataError(
+            raise NotSeenError(
                 f"grouping factor '{':'.join(self.names)}' has a level in the second pass that the first did not see: the source "
                 "has changed between the two. Fit again from a source that stays as it is, such as a copy of the file."
             )

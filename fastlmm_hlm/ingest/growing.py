@@ -99,9 +99,10 @@ class GrowingLevels:
     def values(self):
         """All levels in the order of their numbers, Index."""
         if self._keys is not None:
-            return pd.Index(self._keys.values())
-        every = self._values[0] if len(self._values) == 1 else np.concatenate(self._values) if self._values else np.zeros(0)
-        return pd.Index(every)
+            return pd.Index(self._keys.values(), copy=False)
+        if len(self._values) != 1:
+            self._values = [np.concatenate(self._values) if self._values else np.zeros(0)]
+        return pd.Index(self._values[0], copy=False)
 
     def _places(self, levels):
         """Numbers of a block's levels, with a last entry -1 for missing."""

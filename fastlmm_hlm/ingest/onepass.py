@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.design.crossprod import CrossProducts
-from fastlmm_hlm.errors import DataError, FastlmmError
+from fastlmm_hlm.errors import FastlmmError
 from fastlmm_hlm.formula.materialize import INTERCEPT
+from fastlmm_hlm.ingest.grouplevels import NotSeenError
 from fastlmm_hlm.ingest.growing import GrowingLevels, GrowingPairs, TwoPassesError, can_grow
 from fastlmm_hlm.ingest.plan import make_plan
 from fastlmm_hlm.ingest.products import Products
@@ -127,10 +128,8 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
             scan._blocks += 1
             try:
                 products.add_rows(rows)
-            except DataError as error:
-                if "first pass" in str(error):
-                    raise TwoPassesError(str(error)) from error
-                raise
+            except NotSeenError as error:
+                raise TwoPassesError(str(error)) from error
         sums = products.total()
     present = [_present(sums, f, factor.names, group) for f, (factor, group) in enumerate(zip(plan.design.factors, groups))]
     complete = {}                        # factors whose levels are those of the tables, all of them, in order
@@ -138,7 +137,7 @@ def _growing(head, request, blocks, threads, tables, rows_in_all):
         if tables and group.count == len(before.levels) and own.all():
             scan.groups[group.names], complete[group.names] = head.groups[group.names], before
         else:
-            scan.groups[group.names] = group_of([values[own] for values in group.parts()])
+            scan.groups[group.names] = group_of(group.parts() if own.all() else [values[own] for values in group.parts()])
     scan.sample = head.sample
     final = make_plan(scan, groups=complete)
     if final.doubtful or not _same(plan, final):
@@ -186,8 +185,13 @@ def _in_order(sums, plan, final, present, complete):
             new_codes[f] = None
             order.append(None)
             continue
+        values = plan.groups[f].parts()
+        if len(values) == 1 and values[0].equals(factor.parts[0].levels):       # they appeared in order
+            new_codes[f] = None
+            order.append(None)
+            continue
         codes = np.full(len(present[f]), -1, dtype=np.int32)
-        codes[present[f]] = factor.places([values[present[f]] for values in plan.groups[f].parts()])
+        codes[present[f]] = factor.places([own[present[f]] for own in values])
         new_codes[f] = codes
         order.append(_inverse(codes, len(factor.levels)))
     counts = [len(factor.levels) for factor in final.groups]

@@ -15,6 +15,7 @@ from fastlmm_hlm.formula.direct import DirectColumns
 from fastlmm_hlm.formula.rows import as_numbers
 from fastlmm_hlm.formula.values import Factor, Logical, Matrix
 from fastlmm_hlm.ingest.behind import Behind
+from fastlmm_hlm.ingest.grouplevels import NotSeenError
 from fastlmm_hlm.ingest.sums import CHUNK, Piece, Sums
 
 FORMAT, VERSION = "fastlmm_hlm cross-products", 2
@@ -328,7 +329,7 @@ def piece_of(plan, rows, response=True):
         maker = DirectColumns(rows.count)
         x, *by_term = [recipe.columns(values, maker) for recipe in recipes]
     except DataError as error:
-        raise DataError(f"{error} The first pass over the source did not see it: has the source changed?") from error
+        raise NotSeenError(f"{error} The first pass over the source did not see it: has the source changed?") from error
     z = [[] for _ in plan.design.factors]
     for term, columns in zip(plan.design.terms, by_term):
         z[term.factor] += columns

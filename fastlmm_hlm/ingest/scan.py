@@ -312,7 +312,8 @@ class _Group:
 def group_of(parts):
     """A grouping factor with these levels, distinct, in any order: the values of each of its parts, a list of Index."""
     group = _Group()
-    group.distinct = Distinct.of(pd.DataFrame({str(i): values for i, values in enumerate(parts)}, copy=False))
+    plain = [values.to_numpy() if values.dtype.kind in "iu" else values for values in parts]      # an Index would be copied
+    group.distinct = Distinct.of(pd.DataFrame({str(i): values for i, values in enumerate(plain)}, copy=False))
     return group
 
 
