@@ -24,12 +24,6 @@
 #define NARROW 8          /* longest v whose S is kept in registers */
 #define QUAD 4
 
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
-
 typedef double quad __attribute__((vector_size(QUAD * sizeof(double))));
 
 /* S of some rows: M rows of whole quads. */
@@ -46,8 +40,8 @@ typedef struct {
     int32_t nf;
     const flmm_grouping *group;
     int32_t *at;                   /* place in v of each column of each factor */
-    double *v, *u;                 /* ROWS rows of v, and of w v (the same without weights) */
-    unsigned char *begins;         /* [ROWS] whether a row begins a run */
+    double *v, *u;                 /* FLMM_ROWS rows of v, and of w v (the same without weights) */
+    unsigned char *begins;         /* [FLMM_ROWS + 1] whether a row begins a run */
     double *S;                     /* [m * m] of a chunk */
 } sweep;
 
@@ -72,7 +66,7 @@ static int32_t place_of(const flmm_column *z, int32_t p, const flmm_column *x, i
     return -1;
 }
 
-INLINE void clear(const int32_t count, quad *S)
+FLMM_INLINE void clear(const int32_t count, quad *S)
 {
     for (int32_t i = 0; i < count; i++) {
         S[i] = (quad){0};
@@ -80,7 +74,7 @@ INLINE void clear(const int32_t count, quad *S)
 }
 
 /* out += factor v; all is read before anything is written, so that vectors can be used */
-INLINE void add_multiple(const int32_t m, double factor, const double *v, double *out)
+FLMM_INLINE void add_multiple(const int32_t m, double factor, const double *v, double *out)
 {
     for (int32_t c = 0; c < m / QUAD * QUAD; c += QUAD) {
         quad own, row;
@@ -95,7 +89,7 @@ INLINE void add_multiple(const int32_t m, double factor, const double *v, double
 }
 
 /* u[i] v' added to row i of S, for M rows of Q quads. */
-INLINE void add_outer(const int32_t M, const int32_t Q, const double *u, const double *v, quad *S)
+FLMM_INLINE void add_outer(const int32_t M, const int32_t Q, const double *u, const double *v, quad *S)
 {
     quad row[NARROW / QUAD];
     memcpy(row, v, (size_t)Q * sizeof(quad));
@@ -107,7 +101,7 @@ INLINE void add_outer(const int32_t M, const int32_t Q, const double *u, const d
 }
 
 /* S of a run given to its level. */
-INLINE void give_columns(const flmm_grouping *g, const int32_t nc, const int32_t *at, int64_t l, const int32_t m,
+FLMM_INLINE void give_columns(const flmm_grouping *g, const int32_t nc, const int32_t *at, int64_t l, const int32_t m,
                          const int32_t stride, const double *S)
 {
     double *R = g->ZtWXy + l * nc * m;
@@ -120,7 +114,7 @@ INLINE void give_columns(const flmm_grouping *g, const int32_t nc, const int32_t
     }
 }
 
-INLINE void give_sums(const flmm_grouping *g, const int32_t *at, int64_t l, const int32_t m, const int32_t stride,
+FLMM_INLINE void give_sums(const flmm_grouping *g, const int32_t *at, int64_t l, const int32_t m, const int32_t stride,
                       const double *S)
 {
     if (g->nc == 1) {
@@ -133,7 +127,7 @@ INLINE void give_sums(const flmm_grouping *g, const int32_t *at, int64_t l, cons
 }
 
 /* One row after the other added to its level. */
-INLINE void give_rows(const flmm_grouping *g, const int32_t *at, const int32_t *level, int32_t count, const int32_t m,
+FLMM_INLINE void give_rows(const flmm_grouping *g, const int32_t *at, const int32_t *level, int32_t count, const int32_t m,
                       const int32_t stride, const double *u, const double *v)
 {
     const int32_t nc = g->nc;
@@ -158,7 +152,7 @@ INLINE void give_rows(const flmm_grouping *g, const int32_t *at, const int32_t *
 }
 
 /* Rows first .. first+count-1, which are in v: to S of the chunk and to the levels. */
-INLINE void add_narrow(const sweep *s, const int32_t M, const int32_t m, int64_t first, int32_t count, int sorted)
+FLMM_INLINE void add_narrow(const sweep *s, const int32_t M, const int32_t m, int64_t first, int32_t count, int sorted)
 {
     const int32_t Q = (M + QUAD - 1) / QUAD, stride = Q * QUAD;
     const double *u = s->u, *v = s->v;
@@ -230,7 +224,7 @@ static void add_wide(const flmm_blas *blas, const sweep *s, const double *w, int
     blas->dsyrk(&upper, &plain, &size, &depth, &one, rows, &step, &one, s->S, &size);
 }
 
-INLINE void add_block(const flmm_blas *blas, const sweep *s, const double *w, int64_t first, int32_t count, int sorted)
+FLMM_INLINE void add_block(const flmm_blas *blas, const sweep *s, const double *w, int64_t first, int32_t count, int sorted)
 {
 #define NARROW_CASE(M_)                                                                                        \
     case M_:                                                                                                   \
@@ -256,7 +250,7 @@ INLINE void add_block(const flmm_blas *blas, const sweep *s, const double *w, in
 }
 
 /* Marks where runs begin among the rows at work; tells whether they are worth adding up first. */
-INLINE int mark_runs(const sweep *s, int64_t first, int32_t count)
+FLMM_INLINE int mark_runs(const sweep *s, int64_t first, int32_t count)
 {
     unsigned char *begins = s->begins;
     int32_t runs = 1;
@@ -275,7 +269,7 @@ INLINE int mark_runs(const sweep *s, int64_t first, int32_t count)
 }
 
 /* r = y - offset - X beta0 of the rows at work, into place p of v. */
-INLINE void make_response(const flmm_response *y, int32_t p, const flmm_column *x, int64_t first, int32_t count,
+FLMM_INLINE void make_response(const flmm_response *y, int32_t p, const flmm_column *x, int64_t first, int32_t count,
                           int32_t stride, double *v)
 {
     double r[FLMM_ROWS];
@@ -320,7 +314,7 @@ static int sums_fit(int64_t n, int32_t p, int32_t nf, const flmm_grouping *group
 }
 
 /* v of rows first .. first+count-1, but for its constant elements, and w v. */
-INLINE void make_rows(const sweep *s, const flmm_response *y, const double *w, int64_t first, int32_t count)
+FLMM_INLINE void make_rows(const sweep *s, const flmm_response *y, const double *w, int64_t first, int32_t count)
 {
     const int32_t p = s->m - 1, stride = s->stride;
     flmm_gather_values(p, s->x, first, count, stride, s->v);

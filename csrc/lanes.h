@@ -7,17 +7,12 @@
 #ifndef FLMM_LANES_H
 #define FLMM_LANES_H
 
+#include "compiler.h"
+
 #include <math.h>
 #include <stdint.h>
 
 #define LANES 2
-
-/* Compiled into its caller, so that constants given there are constants here. */
-#if defined(__GNUC__)
-#define FLMM_INLINE static inline __attribute__((always_inline))
-#else
-#define FLMM_INLINE static inline
-#endif
 
 typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
 

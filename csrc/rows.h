@@ -2,16 +2,8 @@
 #ifndef FLMM_ROWS_H
 #define FLMM_ROWS_H
 
+#include "compiler.h"
 #include "flmm.h"
-
-/* Functions compiled twice, for processors with and without vectors of four numbers; nothing is
- * contracted or put in another order, so both give the same bits. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) \
-    && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define FLMM_TWICE __attribute__((target_clones("avx2", "default")))
-#else
-#define FLMM_TWICE
-#endif
 
 #define FLMM_ROWS 256     /* rows gathered at a time: the block stays in the first cache */
 
