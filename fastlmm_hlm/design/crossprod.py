@@ -192,6 +192,18 @@ def _slabs(design, rows):
         yield _Rows(design, slice(first, min(first + SLAB, rows.stop)))
 
 
+def columns_within(design):
+    """For each grouping factor the columns of X that its columns are.
+
+    Returns
+    -------
+    list of (ndarray of int32 or None)
+        None where some column is none of them.
+    """
+    x = design.x_columns, design.x_centring.centre
+    return [places_among(factor.columns, factor.centring.centre, *x) for factor in design.factors]
+
+
 def sweeps(add, count, threads):
     """The tasks that together add rows to the sums of `count` factors and to the fixed part.
 
@@ -209,7 +221,7 @@ def _block(design, beta0, rows, threads):
     nl = [len(factor.levels) for factor in design.factors]
     nc = [len(factor.columns) for factor in design.factors]
     XyWXy = np.zeros((p + 1, p + 1))
-    within = [places_among(f.columns, f.centring.centre, design.x_columns, design.x_centring.centre) for f in design.factors]
+    within = columns_within(design)
     squares = [np.zeros((nl[f], nc[f], nc[f])) if within[f] is None else None for f in factors]
     ZtWXy = [np.zeros((nl[f], nc[f], p + 1)) for f in factors]
     pairs = {}
@@ -243,7 +255,8 @@ def _block(design, beta0, rows, threads):
 
     # the sums of each factor are their own, so their bits do not depend on who computes which
     meetings = [partial(meet, f, g) for g in factors for f in range(g)]
-    run_all([*sweeps(add, len(nl), threads if n >= WORTH_THREADS else 1), *meetings], threads if n >= WORTH_THREADS else 1)
+    threads = threads if n >= WORTH_THREADS else 1
+    run_all([*sweeps(add, len(nl), threads), *meetings], threads)
     ZtWZ = [G if at is None else kernels.take_columns(R, at) for G, R, at in zip(squares, ZtWXy, within)]
     for (f, g), (indptr, indices, values) in pairs.items():
         if values.ndim == 1:

@@ -118,18 +118,19 @@ class GroupLevels:
         DataError
             For a level that the first pass did not see.
         """
-        key = None
-        for i, name in enumerate(self.names):
-            own = rows.chosen_codes(part_codes(rows, rows.reading.plan.groups[name], self.parts[i]))
-            self._check(own)
-            key = own if key is None else self._step(i - 1, key.astype(np.int64) * self.steps[i - 1][0] + own)
-        return key
+        nodes = rows.reading.plan.groups
+        return self._joined(rows.chosen_codes(part_codes(rows, nodes[name], places)) for name, places in zip(self.names, self.parts))
 
     def places(self, parts):
         """The levels with these values of each part, list of Index; ndarray of int32."""
-        key = self.parts[0].of(parts[0])
-        for i, values in enumerate(parts[1:]):
-            key = self._step(i, key.astype(np.int64) * self.steps[i][0] + self.parts[i + 1].of(values))
+        return self._joined(places.of(values) for places, values in zip(self.parts, parts))
+
+    def _joined(self, codes):
+        """The level from the code of each part, which come one after the other."""
+        key = None
+        for i, own in enumerate(codes):
+            self._check(own)
+            key = own if key is None else self._step(i - 1, key.astype(np.int64) * self.steps[i - 1][0] + own)
         return key
 
     def _step(self, i, pairs):

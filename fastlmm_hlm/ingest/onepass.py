@@ -174,19 +174,15 @@ def _same(plan, final):
 
 
 def _in_order(sums, plan, final, present, complete):
-    """The sums with the factors and levels of the final plan; levels of `complete` factors are in order."""
+    """The sums with the factors and levels of the final plan; levels of `complete` factors are in order, for which None stands below."""
     old = {factor.name: f for f, factor in enumerate(plan.design.factors)}
     places = [old[factor.name] for factor in final.design.factors]
     sums_pairs = dict(sums.tables)
     sums.fill()
     new_codes, order = {}, []
     for factor, f in zip(final.groups, places):
-        if factor.names in complete:
-            new_codes[f] = None
-            order.append(None)
-            continue
         values = plan.groups[f].parts()
-        if len(values) == 1 and values[0].equals(factor.parts[0].levels):       # they appeared in order
+        if factor.names in complete or len(values) == 1 and values[0].equals(factor.parts[0].levels):       # they appeared in order
             new_codes[f] = None
             order.append(None)
             continue
@@ -196,7 +192,7 @@ def _in_order(sums, plan, final, present, complete):
         order.append(_inverse(codes, len(factor.levels)))
     counts = [len(factor.levels) for factor in final.groups]
     for f, own, count in zip(places, order, counts):
-        sums.reorder(f, slice(0, count) if _is_range(own) else own)
+        sums.reorder(f, slice(0, count) if own is None else own)
     ZtWZ, ZtWXy = [sums.ZtWZ(f) for f in places], [sums.ZtWXy[f] for f in places]
     pairs = {}
     for g in range(len(places)):
@@ -215,11 +211,6 @@ def _inverse(codes, count):
     return out
 
 
-def _is_range(order):
-    """Whether levels stay where they are; None says so."""
-    return order is None or len(order) == 0 or (order[0] == 0 and order[-1] == len(order) - 1 and bool((np.diff(order) == 1).all()))
-
-
 def _recoded(codes, new):
     """Old codes in the new numbers; None changes nothing."""
     return codes if new is None else new[codes]
@@ -228,7 +219,7 @@ def _recoded(codes, new):
 def _pairs(table, swapped, codes_f, codes_g, order, count_f, count_g):
     """(indptr, indices, values) of one pair of factors, as `CrossProducts.pairs` holds them."""
     if table.keys is None and not swapped:
-        chosen = slice(0, count_f) if _is_range(order) else order
+        chosen = slice(0, count_f) if order is None else order
         return np.arange(count_f + 1, dtype=np.int64), np.ascontiguousarray(_recoded(table.parent[chosen], codes_g)), table.values[chosen]
     keys, values = table.entries()
     first, second = keys // table.nl[1], keys % table.nl[1]

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.design.basis import no_centring
-from fastlmm_hlm.design.columns import places_among
-from fastlmm_hlm.design.crossprod import choose_shift, fixed_products
+from fastlmm_hlm.design.crossprod import choose_shift, columns_within, fixed_products
 from fastlmm_hlm.design.design import build_design
 from fastlmm_hlm.design.rank import clearly_independent
 from fastlmm_hlm.errors import DataError, FormulaError
@@ -172,12 +171,6 @@ def make_plan(scan, announce=True, complete=True, groups=None):
         response=_response(scan, frame, complete), doubtful=_doubtful(design), within=columns_within(design),
     )
     return plan
-
-
-def columns_within(design):
-    """For each grouping factor where its columns stand in X; see `Plan.within`."""
-    x = design.x_columns, design.x_centring.centre
-    return [places_among(factor.columns, factor.centring.centre, *x) for factor in design.factors]
 
 
 def _order_of_reasons(reading):
