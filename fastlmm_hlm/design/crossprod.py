@@ -204,6 +204,12 @@ def columns_within(design):
     return [places_among(factor.columns, factor.centring.centre, *x) for factor in design.factors]
 
 
+def columns_shared(design, f, g):
+    """The columns of factor f that those of factor g are, ndarray of int32, or None; see `columns_within`."""
+    ours, theirs = design.factors[f], design.factors[g]
+    return places_among(theirs.columns, theirs.centring.centre, ours.columns, ours.centring.centre)
+
+
 def sweeps(add, count, threads):
     """The tasks that together add rows to the sums of `count` factors and to the fixed part.
 
@@ -243,8 +249,7 @@ def _block(design, beta0, rows, threads):
                 whole.codes(f), nl[f], whole.z(f), whole.codes(g), nl[g], whole.z(g), whole.w
             )
             return
-        ours, theirs = design.factors[f], design.factors[g]
-        shared = places_among(theirs.columns, theirs.centring.centre, ours.columns, ours.centring.centre)
+        shared = columns_shared(design, f, g)
         if shared is not None:
             pairs[f, g] = *nested, shared         # columns of Z_f'WZ_f, once it is there
             return

@@ -67,8 +67,6 @@ def foreign_column(name, series):
     import narwhals.stable.v1 as nw
 
     native = series.to_native()
-    if hasattr(native, "combine_chunks"):
-        return arrow_column(name, native)
     if series.dtype in (nw.String, nw.Categorical, nw.Enum):
         if type(native).__module__.split(".")[0] == "polars":
             return _polars_levels(name, native)

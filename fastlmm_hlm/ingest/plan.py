@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fastlmm_hlm.design.basis import no_centring
-from fastlmm_hlm.design.crossprod import choose_shift, columns_within, fixed_products
+from fastlmm_hlm.design.crossprod import choose_shift, columns_shared, columns_within, fixed_products
 from fastlmm_hlm.design.design import build_design
 from fastlmm_hlm.design.rank import clearly_independent
 from fastlmm_hlm.errors import DataError, FormulaError
@@ -75,6 +75,8 @@ class Plan:
         Whether columns of X may be dependent, so that a triangular factor is kept.
     within : list of (ndarray of int32 or None)
         For each factor the columns of X that its columns are; None if some is none of them.
+    shared : dict of (int, int) to (ndarray of int32 or None)
+        For factors f < g the columns of f that those of g are.
     """
 
     request: object
@@ -95,6 +97,7 @@ class Plan:
     response: Response
     doubtful: bool
     within: list
+    shared: dict
     _reading: object = field(default=None, repr=False)
 
     @property
@@ -169,6 +172,7 @@ def make_plan(scan, announce=True, complete=True, groups=None):
         missing=counts, spec=frame.spec, x_names=frame.x_names, assign=frame.assign, term_labels=frame.term_labels,
         contrasts=frame.contrasts, design=_without_rows(design), groups=_in_order(design, frame, groups), beta0=beta0,
         response=_response(scan, frame, complete), doubtful=_doubtful(design), within=columns_within(design),
+        shared={(f, g): columns_shared(design, f, g) for g in range(len(design.factors)) for f in range(g)},
     )
     return plan
 

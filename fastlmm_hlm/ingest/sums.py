@@ -106,9 +106,7 @@ class Sums:
         self.within = plan.within
         self._squares = [np.zeros((levels, c, c)) if at is None else None for levels, c, at in zip(nl, nc, plan.within)]
         self.ZtWXy = [np.zeros((levels, c, p + 1)) for levels, c in zip(nl, nc)]
-        self.tables = {
-            (f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), _shared(factors[f], factors[g])) for g in range(len(nl)) for f in range(g)
-        }
+        self.tables = {(f, g): PairTable((nl[f], nl[g]), (nc[f], nc[g]), shared) for (f, g), shared in plan.shared.items()}
         self.triangle = np.zeros((0, p)) if plan.doubtful else None
 
     def ZtWZ(self, f, columns=None):
@@ -249,14 +247,6 @@ def _occupied(*blocks):
         for column in values.reshape(len(values), -1).T:
             found |= column != 0
     return np.flatnonzero(found).astype(np.int32)
-
-
-def _shared(f, g):
-    """For each column of factor g the same one of factor f, ndarray of int; None if some is not among them."""
-    ours, theirs = (list(zip(own.names, own.centring.centre.tolist())) for own in (f, g))
-    if len(set(ours)) < len(ours) or not set(theirs) <= set(ours):
-        return None
-    return np.array([ours.index(column) for column in theirs])
 
 
 class _Kernels:

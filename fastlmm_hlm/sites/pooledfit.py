@@ -141,7 +141,7 @@ def _pooled(study, sites):
         request=study.request, names=[], columns=frame.spec.variables, n=n, n_input=sum(site.header["n_input"] for site in sites),
         dropped=dict(counts["dropped"]), missing=dict(counts["missing"]), spec=frame.spec, x_names=frame.x_names, assign=frame.assign,
         term_labels=frame.term_labels, contrasts=frame.contrasts, design=design, groups=[None] * len(factors), beta0=products.beta0,
-        response=response, doubtful=True, within=[None] * len(factors),
+        response=response, doubtful=True, within=[None] * len(factors), shared={},
     )
     triangle = np.linalg.qr(np.vstack([site.arrays["triangle"] for site in sites]), mode="r")
     p, centre = products.p, x_centring.centre
